@@ -1,0 +1,1 @@
+"""Model packages and the engines that run them: arrays with geometry in, results out."""

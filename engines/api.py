@@ -1,0 +1,122 @@
+"""The two seams of the engines: how a model file runs, and what a kind of model means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from engines.types import FloatArray, Grid, Result, Tensors, Volume
+
+if TYPE_CHECKING:
+    from engines.package import Package
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a volume is swept.
+
+    Parameters
+    ----------
+    patch
+        Window size along (k, j, i), voxels.
+    overlap
+        Share of a window that its neighbour covers again, 0 ≤ overlap < 1.
+    blend
+        ``"gaussian"`` or ``"constant"`` weight inside a window.
+    batch
+        Windows per call.
+    """
+
+    patch: tuple[int, int, int]
+    overlap: float
+    blend: str
+    batch: int = 1
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Run one batch: named float32 arrays (N, C, …) in, named arrays out.
+
+        Raises
+        ------
+        InferenceError
+            If the model fails, or an output is not finite.
+        OutOfMemory
+            If the device has no room.
+        """
+        ...
+
+    def sweep(self, volume: FloatArray, plan: WindowPlan) -> FloatArray:
+        """Run a whole volume (C, k, j, i), window by window: blended output (classes, k, j, i)."""
+        ...
+
+    def close(self) -> None:
+        """Give the device's memory back; the session cannot be used after it."""
+        ...
+
+
+class Backend(Protocol):
+    """How a model file runs."""
+
+    name: str
+
+    def missing(self) -> str | None:
+        """Say why this backend cannot run on this machine, or None."""
+        ...
+
+    def load(self, package: Package, *, device: str) -> Session:
+        """Load a package's model.
+
+        Raises
+        ------
+        BackendUnavailable
+            If `missing` is not None.
+        PackageError
+            If the model file cannot be loaded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Network input made from volumes, and the way back.
+
+    Parameters
+    ----------
+    tensor
+        float32, axes (channel, k, j, i) on `grid`; a 2D model sees k = 1.
+    grid
+        Where the tensor's voxels are, in the source's frame.
+    window
+        How to sweep it, or None to run it whole.
+    """
+
+    tensor: FloatArray
+    grid: Grid
+    window: WindowPlan | None
+
+
+class Task(Protocol):
+    """What a kind of model means; pure: no device, no file, no clock."""
+
+    def prepare(self, package: Package, volumes: Sequence[Volume]) -> Prepared:
+        """Make the network's input.
+
+        Raises
+        ------
+        InputError
+            If the volumes do not fit the package.
+        """
+        ...
+
+    def finish(
+        self, package: Package, output: FloatArray, prepared: Prepared, volumes: Sequence[Volume]
+    ) -> Result:
+        """Make a result on the source grid from the network's raw output."""
+        ...
+
+
+__all__ = ["Backend", "Prepared", "Session", "Task", "WindowPlan"]

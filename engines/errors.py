@@ -1,0 +1,35 @@
+"""Every error the engines raise on purpose.
+
+EngineError
+├── PackageError            a model package is wrong; the message names file, key and problem
+├── BackendUnavailable      the backend cannot run here; the message says what to install
+├── InputError              the images do not fit the model (dimension, empty, not finite)
+└── InferenceError          the model itself failed
+    └── OutOfMemory         the device has no room; a smaller batch or another device may do
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of all errors the engines raise on purpose."""
+
+
+class PackageError(EngineError):
+    """A model package is wrong; the message names file, key and problem."""
+
+
+class BackendUnavailable(EngineError):
+    """The backend cannot run on this machine; the message says what to install."""
+
+
+class InputError(EngineError):
+    """The images do not fit the model; the same images will never fit."""
+
+
+class InferenceError(EngineError):
+    """The model failed on valid input."""
+
+
+class OutOfMemory(InferenceError):
+    """The device has no room for this input."""

@@ -1,0 +1,211 @@
+"""What flows through the engines: grids, volumes and results.
+
+One axis order everywhere: ``(k, j, i)`` = (slice, row, column). One frame everywhere:
+the DICOM patient coordinate system, LPS, in mm (PS3.3 Section C.7.6.2.1.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+LabelArray: TypeAlias = npt.NDArray[np.uint8]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Tensors: TypeAlias = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of an array are.
+
+    Parameters
+    ----------
+    shape
+        Number of slices, rows and columns. A radiograph has one slice.
+    affine
+        4×4 float64: maps the voxel index ``(k, j, i, 1)`` of a voxel's *centre* to
+        LPS mm. For a projection image it is diagonal and holds the spacing only.
+    patient_frame
+        False for projection images: the affine is then no place in the patient.
+    spacing_known
+        False where neither PixelSpacing nor ImagerPixelSpacing was given; the affine
+        then counts pixels, and nothing in mm may be derived from it.
+    """
+
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    patient_frame: bool = True
+    spacing_known: bool = True
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along k, j and i, mm."""
+        k, j, i = (float(np.linalg.norm(self.affine[:3, axis])) for axis in range(3))
+        return k, j, i
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One image or stack of images as the models want it.
+
+    Parameters
+    ----------
+    voxels
+        float32, axes (k, j, i), in `unit` after the modality transformation; bright
+        means more attenuation or signal (MONOCHROME1 is already inverted).
+    grid
+        Where the voxels are.
+    modality
+        DICOM Modality (0008,0060), such as ``"CT"``.
+    unit
+        UCUM code of the voxel values, ``"[hnsf'U]"`` for Hounsfield units, ``"1"`` for
+        values without unit.
+    padding
+        True where the source says that there is no image (PixelPaddingValue); None
+        where there is no such voxel.
+    window
+        Centre and width the source suggests for display, in `unit`, or None.
+    """
+
+    voxels: FloatArray
+    grid: Grid
+    modality: str
+    unit: str = "1"
+    padding: BoolArray | None = None
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: code value, coding scheme designator, code meaning (PS3.3 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """One value of a label map.
+
+    Parameters
+    ----------
+    value
+        1 … 255, the value in the label map.
+    name
+        Short human name, unique in its package.
+    category, type
+        Segmented property category and type (PS3.3 Section C.8.20.2).
+    color
+        Display colour, sRGB, 0 … 255.
+    """
+
+    value: int
+    name: str
+    category: Code
+    type: Code
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number about one label.
+
+    Parameters
+    ----------
+    label
+        Value in the label map that was measured.
+    name
+        ``area``, ``volume``, ``mean``, ``standard_deviation``, ``extent_craniocaudal``,
+        ``extent_anteroposterior``, ``extent_transverse`` (patient frame) or
+        ``extent_vertical``, ``extent_horizontal`` (projection image).
+    value
+        In `unit`.
+    unit
+        UCUM code: ``mm2``, ``ml``, ``mm``, ``[hnsf'U]``, ``{pixels}``, ``1``.
+    """
+
+    label: int
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class SegmentationResult:
+    """A label map on the grid of the source.
+
+    Parameters
+    ----------
+    labelmap
+        uint8, axes (k, j, i), same shape as the source volume; 0 is background.
+    labels
+        Every label the model can give, found or not.
+    measurements
+        Only of labels that were found.
+    """
+
+    labelmap: LabelArray
+    labels: tuple[Label, ...]
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class and its calibrated probability, 0 … 1."""
+
+    name: str
+    code: Code
+    probability: float
+
+
+@dataclass(frozen=True)
+class ClassificationResult:
+    """What a classifier says of one image or volume.
+
+    Parameters
+    ----------
+    concept
+        What was classified, such as *Image View*.
+    scores
+        Every class, in the package's order.
+    predicted
+        Name of the class chosen, or None where the model abstains.
+    """
+
+    concept: Code
+    scores: tuple[ClassScore, ...]
+    predicted: str | None
+
+
+Result: TypeAlias = SegmentationResult | ClassificationResult
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result.
+
+    Parameters
+    ----------
+    model, version
+        Name and version of the model package.
+    weights_sha256
+        Hex digest of the model file.
+    backend, device
+        Such as ``onnx`` on ``cpu``.
+    seconds
+        Wall time inside the model.
+    """
+
+    model: str
+    version: str
+    weights_sha256: str
+    backend: str
+    device: str
+    seconds: float
+    notes: tuple[str, ...] = field(default=())

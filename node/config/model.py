@@ -1,0 +1,223 @@
+"""The configuration as an administrator writes it: every key, its default and its meaning.
+
+Unknown keys are errors and values do not change. Nothing here opens a file or a socket.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from node.config.condition import ConditionValue, check_field
+
+AETitle = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
+]
+"""1 to 16 printable ASCII characters, no backslash (PS3.5 Section 6.2, VR AE)."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Peer(Section):
+    """One application entity that may send to the node."""
+
+    ae_title: AETitle = Field(description="Calling AE title the peer uses.")
+    host: str | None = Field(
+        default=None,
+        min_length=1,
+        description="IP address or host name it connects from; left out: any host.",
+    )
+
+
+class Tls(Section):
+    """Mutual TLS for the storage SCP: peers must show a certificate signed by `ca`."""
+
+    certificate: Path = Field(description="PEM file with the node's certificate chain.")
+    key: Path = Field(description="PEM file with the private key, readable by the node only.")
+    ca: Path = Field(description="PEM file with the authorities that sign the peers' certificates.")
+
+
+class Receive(Section):
+    """The storage SCP: who may send what, and when a study counts as complete."""
+
+    ae_title: AETitle = Field(
+        default="WETREAD", description="AE title of the node; peers must call it by this name."
+    )
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - a PACS connects from another host; accept_from decides who
+        description="Address to listen on; 0.0.0.0 is every IPv4 interface.",
+    )
+    port: Port = Field(default=11112, description="TCP port to listen on (IANA dicom: 11112).")
+    accept_from: tuple[Peer, ...] = Field(
+        default=(), description="Peers that may connect, nobody else; empty: nobody."
+    )
+    tls: Tls | None = Field(default=None, description="Mutual TLS; left out: plain TCP.")
+    quiet_period_s: Annotated[float, Field(gt=0, le=86400)] = Field(
+        default=60.0,
+        description="A study with no new instance for this many seconds counts as complete.",
+    )
+    private_sop_classes: tuple[Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$", max_length=64)], ...] = Field(
+        default=(), description="UIDs of private storage SOP classes to accept besides the standard's."
+    )
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="Associations open at the same time; one more is rejected as transient."
+    )
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = Field(
+        default=131072, description="Largest PDU the node offers to receive, bytes."
+    )
+    network_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=60.0, description="An association with no traffic for this many seconds is closed."
+    )
+
+
+class Retry(Section):
+    """How long and how often a delivery is tried again while its destination cannot take it."""
+
+    first_s: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Seconds before the second try; doubles with each further one."
+    )
+    longest_s: Annotated[float, Field(gt=0)] = Field(
+        default=900.0, description="Longest wait between two tries, seconds."
+    )
+    give_up_after_h: Annotated[float, Field(gt=0)] = Field(
+        default=72.0, description="Hours after the first try when the delivery counts as failed."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.longest_s < self.first_s:
+            raise ValueError(f"longest_s ({self.longest_s:g}) is shorter than first_s ({self.first_s:g})")
+        return self
+
+
+class Destination(Section):
+    """One application entity that results are sent to by C-STORE."""
+
+    ae_title: AETitle = Field(description="AE title of the destination (called AE title).")
+    host: Annotated[str, Field(min_length=1)] = Field(description="IP address or host name.")
+    port: Port = Field(default=104, description="TCP port.")
+    calling_ae_title: AETitle | None = Field(
+        default=None, description="AE title the node uses there; left out: receive.ae_title."
+    )
+    profile: Literal["full", "plain"] = Field(
+        default="full",
+        description="Kinds of object sent: full (SEG, SR and secondary capture) or plain "
+        "(secondary capture only, for viewers that show nothing else).",
+    )
+    storage_commitment: bool = Field(
+        default=False,
+        description="Ask the destination to commit to what it stored. Accepted, but not done by "
+        "this version: `wetread check` says so.",
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="Seconds to wait for a connection or an answer."
+    )
+    retry: Retry = Field(default=Retry(), description="When to try again.")
+
+
+class Rule(Section):
+    """Which series a model reads, and where its results go."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="Shown wherever the rule's decision is explained."
+    )
+    when: dict[str, ConditionValue] = Field(
+        description="Field → condition; a series is read when every one of them holds. Fields are "
+        "DICOM keywords and the computed `slices` and `spacing_mm`."
+    )
+    run: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="Model packages to run, by name."
+    )
+    send_to: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="Destinations of the results, by name."
+    )
+
+    @field_validator("when")
+    @classmethod
+    def _known_fields(cls, when: dict[str, ConditionValue]) -> dict[str, ConditionValue]:
+        if problems := [p for name in when if (p := check_field(name))]:
+            raise ValueError("; ".join(problems))
+        return when
+
+
+class Work(Section):
+    """How much is done at the same time."""
+
+    studies_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=2, description="Studies in work at the same time, per work process."
+    )
+    threads: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="CPU threads for a model; left out: all cores."
+    )
+    backend: Name = Field(default="onnx", description="Engine that runs the models.")
+
+
+class Results(Section):
+    """How results are marked."""
+
+    prefix: Annotated[str, Field(min_length=1, max_length=16)] = Field(
+        default="AI", description="First word of every SeriesDescription the node writes."
+    )
+    series_number_base: Annotated[int, Field(ge=1, le=99999)] = Field(
+        default=9000, description="SeriesNumber of the first result series."
+    )
+    institution_name: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="InstitutionName of the node's equipment; left out: the study's."
+    )
+    device_serial_number: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        default="1", description="DeviceSerialNumber of this installation."
+    )
+
+
+class Log(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, JSON elsewhere."
+    )
+
+
+class Config(Section):
+    """The whole configuration file."""
+
+    data_dir: Path = Field(
+        default=Path("/var/lib/wetread"), description="Everything the node keeps is under this folder."
+    )
+    database: str = Field(
+        default="sqlite",
+        description="sqlite (a file in data_dir) or a postgresql+psycopg:// URL for several hosts.",
+    )
+    receive: Receive = Field(default=Receive(), description="The storage SCP.")
+    destinations: Annotated[dict[Name, Destination], Field(min_length=1)] = Field(
+        description="Where results go, by a name of your choice."
+    )
+    models_dir: Path = Field(
+        default=Path("/opt/wetread/models"), description="Folder that holds the model packages."
+    )
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)] = Field(
+        description="Which series which model reads; every rule that holds is carried out."
+    )
+    work: Work = Field(default=Work(), description="How much is done at the same time.")
+    results: Results = Field(default=Results(), description="How results are marked.")
+    log: Log = Field(default=Log(), description="What is logged, and how.")
+
+    @field_validator("database")
+    @classmethod
+    def _database_is_supported(cls, value: str) -> str:
+        if value != "sqlite" and not re.match(r"^postgresql\+psycopg://\S+$", value):
+            raise ValueError("expected sqlite or postgresql+psycopg://USER@HOST/NAME")
+        return value

@@ -1,0 +1,202 @@
+"""The words of the node: instances, series, plans, artifacts and the states of a study.
+
+Plain frozen data, no I/O. Times are timezone-aware UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+UID_NAMESPACE = uuid.UUID("6f0b7d1e-5a0e-5c43-9d3f-0c7f0c1f7a51")
+"""Namespace of all UIDs that Wetread derives (UUIDv5); changing it changes every UID."""
+
+MANUFACTURER = "Wetread"
+"""Manufacturer (0008,0070) of every object the node writes; the loop guard looks for it."""
+
+
+class StudyState(StrEnum):
+    """Where a study stands; a study always ends in one of the last three."""
+
+    RECEIVING = "receiving"
+    """Instances are still arriving, or its quiet period is not over."""
+    QUEUED = "queued"
+    """Complete; its revision waits for, or is in, the workflow."""
+    DELIVERING = "delivering"
+    """All results are written; at least one destination does not have all of them yet."""
+    DONE = "done"
+    """Every result is at every destination."""
+    NOT_ELIGIBLE = "not eligible"
+    """No rule wants it; the reason is recorded."""
+    FAILED = "failed"
+    """A step failed for good; the reason is recorded."""
+
+
+class DeliveryState(StrEnum):
+    """Where one object stands at one destination."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class ResultKind(StrEnum):
+    """The kinds of object a model's result is written as."""
+
+    SEG = "SEG"
+    SR = "SR"
+    SC = "SC"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One received SOP instance.
+
+    Parameters
+    ----------
+    attributes
+        The header elements that rules and series selection look at, by keyword;
+        multi-valued elements are lists (see `node.store.header`).
+    digest
+        SHA-256 of the transfer syntax and the encoded data set, hex.
+    path
+        Relative to the data directory.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    path: str
+    size_bytes: int
+    received_at: datetime
+    calling_ae_title: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The images of one series that a model could read, summarised for the rules.
+
+    Parameters
+    ----------
+    attributes
+        Elements by keyword (taken from the first image) and the computed fields
+        ``slices`` (images or frames), ``spacing_mm`` (between slices; absent where it
+        cannot be told), ``series_instances``.
+    instances
+        The images, localizers left out, in order of arrival.
+    """
+
+    series_instance_uid: str
+    attributes: Mapping[str, Any]
+    instances: Sequence[Instance]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What planning needs to know of a model package.
+
+    Parameters
+    ----------
+    per_image
+        True: each image is a case of its own (radiographs); False: the series is one volume.
+    select
+        Field → condition, in the language of the rules.
+    """
+
+    name: str
+    version: str
+    digest: str
+    per_image: bool
+    select: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One model on one case, with its destinations; frozen when the study is planned.
+
+    Parameters
+    ----------
+    rule
+        Name of the rule that asked for it.
+    sop_instance_uids
+        The case: one image, or all images of the volume, sorted.
+    inputs_digest
+        SHA-256 over the digests of the inputs.
+    """
+
+    rule: str
+    model: str
+    model_version: str
+    model_digest: str
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    inputs_digest: str
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done with one revision of a study, and why nothing else.
+
+    Parameters
+    ----------
+    config_digest
+        SHA-256 of the configuration the plan was made with.
+    not_run
+        One sentence for each rule, series or model that was left out.
+    """
+
+    study_instance_uid: str
+    revision: int
+    config_digest: str
+    runs: tuple[PlannedRun, ...]
+    not_run: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One DICOM object the node has written.
+
+    Parameters
+    ----------
+    path
+        Relative to the data directory.
+    destinations
+        Names of the configured destinations that get it.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    revision: int
+    kind: ResultKind
+    model: str
+    path: str
+    sha256: str
+    destinations: tuple[str, ...]
+
+
+def derived_uid(*parts: str) -> str:
+    """Derive a UID from its parts: the same parts give the same UID on every machine.
+
+    Returns
+    -------
+    str
+        ``2.25.`` and the decimal UUIDv5 (PS3.5 Section B.2), at most 44 characters.
+    """
+    return f"2.25.{uuid.uuid5(UID_NAMESPACE, chr(31).join(parts)).int}"
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 over text parts, hex; the separator keeps ("ab", "c") and ("a", "bc") apart."""
+    return hashlib.sha256(chr(31).join(parts).encode()).hexdigest()

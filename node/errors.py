@@ -1,0 +1,56 @@
+"""Every error the node raises on purpose.
+
+NodeError
+├── ConfigError            the administrator must act; the process does not start
+├── RejectedInstance       one C-STORE is refused; carries a DIMSE status
+└── StepError              one step of one study failed
+    ├── TransientError     try again later (peer down, disk full)
+    └── PermanentError     trying again cannot help (geometry, missing attribute)
+        └── GeometryError  the series is not a regular volume
+
+The class decides on retry. No message carries patient data: UIDs, keywords, numbers
+and AE titles only.
+"""
+
+from __future__ import annotations
+
+
+class NodeError(Exception):
+    """Base of all errors the node raises on purpose."""
+
+
+class ConfigError(NodeError):
+    """The configuration cannot be used; the message says which file, line and key."""
+
+
+class RejectedInstance(NodeError):
+    """One instance is refused at the door.
+
+    Parameters
+    ----------
+    status
+        DIMSE status of the C-STORE response (PS3.4 Section B.2.3).
+    reason
+        What was found and what was expected.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class StepError(NodeError):
+    """One step of one study failed."""
+
+
+class TransientError(StepError):
+    """The same step may succeed later: a peer is down, a disk is full."""
+
+
+class PermanentError(StepError):
+    """The same step fails again with the same input: trying again cannot help."""
+
+
+class GeometryError(PermanentError):
+    """The slices of a series do not make a regular volume; the message says why."""
