@@ -13,6 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pydicom.dataset import Dataset
+
+from engines.types import Provenance, Volume
+
 UID_NAMESPACE = uuid.UUID("6f0b7d1e-5a0e-5c43-9d3f-0c7f0c1f7a51")
 """Namespace of all UIDs that Wetread derives (UUIDv5); changing it changes every UID."""
 
@@ -160,6 +164,78 @@ class Plan:
     config_digest: str
     runs: tuple[PlannedRun, ...]
     not_run: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one case, read: pixels as a volume, headers for what is written back.
+
+    Parameters
+    ----------
+    volume
+        float32 voxels on their grid, axes (k, j, i).
+    datasets
+        Headers without PixelData. Single-frame images: one per slice, in the order of
+        the k axis. A multi-frame image: exactly one.
+    frame_numbers
+        For a multi-frame image the 1-based frame number of each k; None otherwise.
+    """
+
+    volume: Volume
+    datasets: tuple[Dataset, ...]
+    frame_numbers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ResultContext:
+    """All that an object says about its making besides the result itself.
+
+    Equal contexts, results and sources give byte-identical objects: no clock is read.
+
+    Parameters
+    ----------
+    inputs_digest
+        SHA-256 over the inputs' digests; part of every derived UID.
+    made_at
+        The one time written into all objects of the revision: when the study was
+        complete. Timezone-aware.
+    kinds
+        What the model package wants written.
+    title, intended_use
+        Of the model package, for the picture and the reports.
+    content_qualification
+        ``RESEARCH`` or ``PRODUCT`` (PS3.3 Section C.8.13.2.1.1).
+    series_description
+        Of the package, without the site's prefix.
+    prefix
+        The site's first word of every SeriesDescription.
+    series_number
+        Of the first series written for this run; the following ones count up.
+    node_version, config_digest
+        Software version of the node and digest of its configuration.
+    institution_name
+        Of the node's equipment; None: as in the source.
+    device_uid
+        UID of this installation, for the device observer (TID 1004).
+    """
+
+    study_instance_uid: str
+    revision: int
+    inputs_digest: str
+    made_at: datetime
+    provenance: Provenance
+    kinds: tuple[ResultKind, ...]
+    title: str
+    intended_use: str
+    content_qualification: str
+    series_description: str
+    prefix: str
+    series_number: int
+    node_version: str
+    config_digest: str
+    institution_name: str | None
+    device_serial_number: str
+    device_uid: str
 
 
 @dataclass(frozen=True)

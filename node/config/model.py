@@ -180,6 +180,15 @@ class Results(Section):
     )
 
 
+class Web(Section):
+    """The status page: read only, and without a login."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; keep it local or behind a proxy."
+    )
+    port: Port = Field(default=8080, description="TCP port of the status page and of /metrics.")
+
+
 class Log(Section):
     """What is logged, and how."""
 
@@ -213,6 +222,7 @@ class Config(Section):
     )
     work: Work = Field(default=Work(), description="How much is done at the same time.")
     results: Results = Field(default=Results(), description="How results are marked.")
+    web: Web = Field(default=Web(), description="The status page.")
     log: Log = Field(default=Log(), description="What is logged, and how.")
 
     @field_validator("database")

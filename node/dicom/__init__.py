@@ -1,0 +1,1 @@
+"""DICOM images to arrays with geometry."""

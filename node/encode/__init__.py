@@ -1,0 +1,1 @@
+"""Results to DICOM objects: segmentations, structured reports and summary pictures."""
