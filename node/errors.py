@@ -23,7 +23,7 @@ class ConfigError(NodeError):
     """The configuration cannot be used; the message says which file, line and key."""
 
 
-class RejectedInstance(NodeError):
+class RejectedInstance(NodeError):  # noqa: N818 - it is what happened to the instance
     """One instance is refused at the door.
 
     Parameters

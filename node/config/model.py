@@ -1,32 +1,42 @@
 """The configuration as an administrator writes it: every key, its default and its meaning.
 
-Unknown keys are errors and values do not change. Nothing here opens a file or a socket.
+Nothing here opens a file or a socket.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from node.config.condition import ConditionValue, check_field
+from node.config.condition import ConditionValue, FieldName
+from node.config.section import Section
 
-AETitle = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
+AE_TITLE_PATTERN: Final = r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+UID_PATTERN: Final = r"^[0-9]+(\.[0-9]+)+$"
+
+PATTERNS: Final = {
+    AE_TITLE_PATTERN: "expected an AE title: printable ASCII without a backslash, "
+    "no space at either end",
+    NAME_PATTERN: "expected a name of letters, digits, '.', '_' and '-', "
+    "starting with a letter or a digit",
+    UID_PATTERN: "expected a UID: numbers with dots between them",
+}
+"""What each pattern asks for, in words."""
+
+AETitle: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=16, pattern=AE_TITLE_PATTERN)
 ]
 """1 to 16 printable ASCII characters, no backslash (PS3.5 Section 6.2, VR AE)."""
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors and values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
+Name: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=64, pattern=NAME_PATTERN)
+]
+Uid: TypeAlias = Annotated[str, StringConstraints(max_length=64, pattern=UID_PATTERN)]
 
 
 class Peer(Section):
@@ -54,7 +64,7 @@ class Receive(Section):
     ae_title: AETitle = Field(
         default="WETREAD", description="AE title of the node; peers must call it by this name."
     )
-    host: str = Field(
+    host: Annotated[str, Field(min_length=1)] = Field(
         default="0.0.0.0",  # noqa: S104 - a PACS connects from another host; accept_from decides who
         description="Address to listen on; 0.0.0.0 is every IPv4 interface.",
     )
@@ -67,11 +77,13 @@ class Receive(Section):
         default=60.0,
         description="A study with no new instance for this many seconds counts as complete.",
     )
-    private_sop_classes: tuple[Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$", max_length=64)], ...] = Field(
-        default=(), description="UIDs of private storage SOP classes to accept besides the standard's."
+    private_sop_classes: tuple[Uid, ...] = Field(
+        default=(),
+        description="UIDs of private storage SOP classes to accept besides the standard's.",
     )
     max_associations: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="Associations open at the same time; one more is rejected as transient."
+        default=20,
+        description="Associations open at the same time; one more is rejected as transient.",
     )
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = Field(
         default=131072, description="Largest PDU the node offers to receive, bytes."
@@ -97,7 +109,9 @@ class Retry(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.longest_s < self.first_s:
-            raise ValueError(f"longest_s ({self.longest_s:g}) is shorter than first_s ({self.first_s:g})")
+            raise ValueError(
+                f"longest_s ({self.longest_s:g}) is shorter than first_s ({self.first_s:g})"
+            )
         return self
 
 
@@ -132,9 +146,9 @@ class Rule(Section):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="Shown wherever the rule's decision is explained."
     )
-    when: dict[str, ConditionValue] = Field(
+    when: dict[FieldName, ConditionValue] = Field(
         description="Field → condition; a series is read when every one of them holds. Fields are "
-        "DICOM keywords and the computed `slices` and `spacing_mm`."
+        "DICOM keywords and computed ones such as `slices` and `spacing_mm`."
     )
     run: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="Model packages to run, by name."
@@ -143,13 +157,6 @@ class Rule(Section):
         description="Destinations of the results, by name."
     )
 
-    @field_validator("when")
-    @classmethod
-    def _known_fields(cls, when: dict[str, ConditionValue]) -> dict[str, ConditionValue]:
-        if problems := [p for name in when if (p := check_field(name))]:
-            raise ValueError("; ".join(problems))
-        return when
-
 
 class Work(Section):
     """How much is done at the same time."""
@@ -157,8 +164,8 @@ class Work(Section):
     studies_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Studies in work at the same time, per work process."
     )
-    threads: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        default=None, description="CPU threads for a model; left out: all cores."
+    threads: int | None = Field(
+        default=None, ge=1, le=256, description="CPU threads for a model; left out: all cores."
     )
     backend: Name = Field(default="onnx", description="Engine that runs the models.")
 
@@ -183,7 +190,7 @@ class Results(Section):
 class Web(Section):
     """The status page: read only, and without a login."""
 
-    host: str = Field(
+    host: Annotated[str, Field(min_length=1)] = Field(
         default="127.0.0.1", description="Address to listen on; keep it local or behind a proxy."
     )
     port: Port = Field(default=8080, description="TCP port of the status page and of /metrics.")
@@ -204,7 +211,8 @@ class Config(Section):
     """The whole configuration file."""
 
     data_dir: Path = Field(
-        default=Path("/var/lib/wetread"), description="Everything the node keeps is under this folder."
+        default=Path("/var/lib/wetread"),
+        description="Everything the node keeps is under this folder.",
     )
     database: str = Field(
         default="sqlite",

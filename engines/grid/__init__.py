@@ -1,0 +1,6 @@
+"""From the source's voxels to the network's and exactly back."""
+
+from engines.grid.orient import IDENTITY, Orientation, towards_lps
+from engines.grid.sampling import Sampling, fitted, same, spaced
+
+__all__ = ["IDENTITY", "Orientation", "Sampling", "fitted", "same", "spaced", "towards_lps"]

@@ -1,0 +1,143 @@
+"""What fields of a manifest say about each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from engines.package.manifest import Manifest
+from engines.package.preprocess import PercentileStep, WindowStep
+
+Problem = tuple[tuple[str | int, ...], str]
+"""Where in the manifest, and what is wrong."""
+
+LAYOUTS = {2: "NCHW", 3: "NCDHW"}
+
+
+def problems(manifest: Manifest) -> list[Problem]:
+    """Find every contradiction in a manifest whose fields are valid one by one."""
+    found = [*_graph(manifest), *_preprocess(manifest), *_infer(manifest), *_activation(manifest)]
+    if manifest.model.task == "segment":
+        found += [*_labels(manifest), *_steps(manifest)]
+    if manifest.model.task == "classify":
+        found += _classes(manifest)
+    return found
+
+
+def _graph(manifest: Manifest) -> Iterator[Problem]:
+    ndim = manifest.model.ndim
+    for number, entry in enumerate(manifest.model.inputs):
+        if entry.layout != LAYOUTS[ndim]:
+            yield (
+                ("model", "inputs", number, "layout"),
+                f"a graph of ndim {ndim} has layout {LAYOUTS[ndim]}, not {entry.layout}",
+            )
+        for name in _repeated(channel.name for channel in entry.channels):
+            yield ("model", "inputs", number, "channels"), f"channel name {name!r} is used twice"
+
+
+def _preprocess(manifest: Manifest) -> Iterator[Problem]:
+    preprocess = manifest.preprocess
+    if preprocess.resize and manifest.model.ndim == 3:
+        yield ("preprocess", "resize"), "a 3D graph takes spacing_mm, not resize"
+    if preprocess.resize and preprocess.spacing_mm:
+        yield ("preprocess", "resize"), "resize and spacing_mm exclude each other"
+    for number, step in enumerate(preprocess.normalize):
+        where = ("preprocess", "normalize", number)
+        if isinstance(step, WindowStep) and step.a_min >= step.a_max:
+            yield (*where, "a_max"), "a_max must be greater than a_min"
+        if isinstance(step, PercentileStep) and step.lower >= step.upper:
+            yield (*where, "upper"), "upper must be greater than lower"
+        if isinstance(step, WindowStep | PercentileStep) and step.b_min >= step.b_max:
+            yield (*where, "b_max"), "b_max must be greater than b_min"
+
+
+def _infer(manifest: Manifest) -> Iterator[Problem]:
+    infer, ndim, task = manifest.infer, manifest.model.ndim, manifest.model.task
+    if infer.mode == "sliding_window":
+        if infer.patch is None:
+            yield ("infer", "patch"), "mode sliding_window needs patch: [slices, rows, columns]"
+        elif min(infer.patch) < 1:
+            yield ("infer", "patch"), "a window has at least one voxel along every axis"
+        if ndim != 3:
+            yield ("infer", "mode"), "sliding_window needs a graph of ndim 3"
+    else:
+        for key in ("patch", "overlap", "blend"):
+            if getattr(infer, key) is not None:
+                yield ("infer", key), f"only mode sliding_window has {key}"
+    if infer.mode == "slice" and ndim != 2:
+        yield ("infer", "mode"), "slice needs a graph of ndim 2"
+    if task == "classify" and infer.mode != "whole":
+        yield ("infer", "mode"), "task classify runs in mode whole"
+
+
+def _activation(manifest: Manifest) -> Iterator[Problem]:
+    output, activation = manifest.model.outputs[0], manifest.postprocess.activation
+    where = ("postprocess", "activation")
+    if output.kind == "logits" and activation == "none":
+        yield where, "an output of kind logits needs softmax or sigmoid"
+    if output.kind == "probabilities" and activation != "none":
+        yield where, f"an output of kind probabilities needs none, not {activation}"
+    if activation == "softmax" and output.channels < 2:
+        yield where, "softmax over one channel is always 1; use sigmoid"
+
+
+def _labels(manifest: Manifest) -> Iterator[Problem]:
+    labels, channels = manifest.postprocess.labels, manifest.model.outputs[0].channels
+    where = ("postprocess", "labels")
+    if not labels:
+        yield where, "task segment needs labels"
+    # Sigmoid has no background channel, and neither has a single channel of probabilities.
+    shifted = manifest.postprocess.activation == "sigmoid" or channels == 1
+    highest = channels if shifted else channels - 1
+    for value in labels:
+        if value > highest:
+            yield (
+                (*where, value),
+                f"an output of {channels} channels gives labels 1 … {highest}, not {value}",
+            )
+    for name in _repeated(label.name for label in labels.values()):
+        yield where, f"label name {name!r} is used twice"
+    for key in ("classes", "concept", "abstain"):
+        if getattr(manifest.postprocess, key):
+            yield ("postprocess", key), f"task segment has no {key}"
+
+
+def _steps(manifest: Manifest) -> Iterator[Problem]:
+    for number, step in enumerate(manifest.postprocess.steps):
+        where = ("postprocess", "steps", number)
+        given = {key: getattr(step, key) for key in sorted(step.model_fields_set)}
+        if len(given) != 1 or None in given.values():
+            yield where, "a step has exactly one key"
+        for key, body in given.items():
+            values = body if isinstance(body, dict) else getattr(body, "labels", ())
+            for value in values:
+                if value not in manifest.postprocess.labels:
+                    yield (*where, key), f"label {value} is not among postprocess.labels"
+
+
+def _classes(manifest: Manifest) -> Iterator[Problem]:
+    postprocess, output = manifest.postprocess, manifest.model.outputs[0]
+    if len(postprocess.classes) != output.channels:
+        yield (
+            ("postprocess", "classes"),
+            f"{len(postprocess.classes)} classes for an output of {output.channels} channels",
+        )
+    for name in _repeated(entry.name for entry in postprocess.classes):
+        yield ("postprocess", "classes"), f"class name {name!r} is used twice"
+    if postprocess.concept is None:
+        yield ("postprocess", "concept"), "task classify needs concept: [scheme, value, meaning]"
+    if output.kind == "probabilities" and postprocess.calibration.temperature != 1:
+        yield ("postprocess", "calibration"), "a temperature needs an output of kind logits"
+    if postprocess.abstain and postprocess.abstain[0] >= postprocess.abstain[1]:
+        yield ("postprocess", "abstain"), "the band is [lowest, highest]"
+    for key in ("labels", "steps", "measurements"):
+        if getattr(postprocess, key):
+            yield ("postprocess", key), f"task classify has no {key}"
+
+
+def _repeated(names: Iterator[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+__all__ = ["Problem", "problems"]

@@ -1,0 +1,174 @@
+"""The manifest of a model package, field by field."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from engines.package.base import Number, RelativePath, Section, Text, Whole
+from engines.package.postprocess import Postprocess
+from engines.package.preprocess import Preprocess
+
+SEMVER = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+
+
+class Origin(Section):
+    """Where an imported model came from."""
+
+    format: Text = Field(description="such as monai-bundle or nnunet-v2")
+    ref: Text = Field(description="address or name of the original")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="hex digest of the original file"
+    )
+
+
+class Metadata(Section):
+    """What the model is, for people."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="name by which rules run the model: lower case, digits, dot, dash, underscore",
+    )
+    version: str = Field(pattern=SEMVER, description="semantic version, such as 1.4.0")
+    title: Text = Field(max_length=64, description="name shown to readers")
+    license: Text = Field(description="SPDX identifier or name of the licence")
+    intended_use: Text = Field(
+        alias="intendedUse", description="who may use the result, and for what"
+    )
+    content_qualification: Literal["RESEARCH", "PRODUCT"] = Field(
+        default="RESEARCH",
+        alias="contentQualification",
+        description="Content Qualification (0018,9004) of what the model makes",
+    )
+    authors: tuple[Text, ...] = Field(description="who made the model")
+    origin: Origin | None = Field(default=None, description="where an imported model came from")
+
+
+class Channel(Section):
+    """One input channel; each takes one series."""
+
+    name: Text = Field(description="what the channel holds, such as CT or T2")
+
+
+class Input(Section):
+    """One input tensor of the graph."""
+
+    name: Text = Field(description="name of the tensor in the graph")
+    layout: Literal["NCHW", "NCDHW"] = Field(description="axes of the tensor")
+    dtype: Literal["float32"] = Field(default="float32", description="type of the tensor")
+    channels: tuple[Channel, ...] = Field(
+        min_length=1, max_length=16, description="input channels, in order"
+    )
+
+
+class Output(Section):
+    """One output tensor of the graph."""
+
+    name: Text = Field(description="name of the tensor in the graph")
+    kind: Literal["logits", "probabilities"] = Field(
+        description="whether the activation still has to be applied"
+    )
+    channels: Whole = Field(ge=1, le=256, description="channels or classes of the tensor")
+
+
+class Model(Section):
+    """The graph and what goes in and out of it."""
+
+    task: Text = Field(description="segment, classify, or a task that a plug-in adds")
+    file: RelativePath = Field(description="ONNX file inside the package folder")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="hex digest of the ONNX file")
+    ndim: Literal[2, 3] = Field(description="spatial axes the graph sees")
+    inputs: tuple[Input, ...] = Field(
+        min_length=1, max_length=1, description="the graph's one input"
+    )
+    outputs: tuple[Output, ...] = Field(
+        min_length=1, max_length=1, description="the output that is read"
+    )
+
+
+class Infer(Section):
+    """How the graph is run over an image."""
+
+    mode: Literal["whole", "sliding_window", "slice"] = Field(
+        description="the whole image at once, window by window, or each slice as a 2D image"
+    )
+    patch: tuple[Whole, Whole, Whole] | None = Field(
+        default=None, description="window size along slice, row and column, voxels"
+    )
+    overlap: Number | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of a window that its neighbour covers again; 0.5 by default",
+    )
+    blend: Literal["gaussian", "constant"] | None = Field(
+        default=None, description="weight inside a window; gaussian by default"
+    )
+    batch: Whole = Field(default=1, ge=1, le=256, description="windows or slices per call")
+
+
+class Outputs(Section):
+    """What DICOM objects the result becomes."""
+
+    dicom: tuple[Literal["SEG", "SR", "SC"], ...] = Field(
+        min_length=1, description="objects to write: segmentation, structured report, capture"
+    )
+    series_description: Text = Field(max_length=48, description="Series Description of the result")
+
+
+class Runtime(Section):
+    """What running the model needs."""
+
+    cpu: Literal["allowed", "fast-only", "never"] = Field(
+        default="allowed",
+        description="may it run without a GPU: yes; only with windows that overlap by a quarter "
+        "at most; no",
+    )
+    timeout_s: Number = Field(default=600.0, gt=0, description="longest useful run, seconds")
+
+
+class Tolerance(Section):
+    """How far a self-test may be off."""
+
+    max_abs: Number = Field(default=1e-3, gt=0, description="largest absolute difference")
+
+
+class SelfTest(Section):
+    """Known answers."""
+
+    cases: tuple[RelativePath, ...] = Field(
+        default=(), description="npz files with the graph's arrays `input` and `output`"
+    )
+    tolerance: Tolerance = Field(default=Tolerance(), description="largest difference accepted")
+
+
+class Manifest(Section):
+    """A model package: what it is, which images it takes, how it runs, what its output means."""
+
+    api_version: Literal["wetread/v1"] = Field(
+        alias="apiVersion", description="version of this form"
+    )
+    kind: Literal["ModelPackage"] = Field(description="kind of document")
+    metadata: Metadata = Field(description="what the model is, for people")
+    model: Model = Field(description="the graph and what goes in and out of it")
+    select: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="DICOM keyword or computed property → condition; the node interprets it",
+    )
+    preprocess: Preprocess = Field(
+        default=Preprocess(), description="what happens to the image before the graph"
+    )
+    infer: Infer = Field(description="how the graph is run over an image")
+    postprocess: Postprocess = Field(description="what the graph's output means")
+    output: Outputs = Field(description="what DICOM objects the result becomes")
+    runtime: Runtime = Field(default=Runtime(), description="what running the model needs")
+    selftest: SelfTest = Field(default=SelfTest(), description="known answers")
+
+
+def manifest_json_schema() -> dict[str, Any]:
+    """JSON Schema of manifest.yaml, for editors and the documentation."""
+    return Manifest.model_json_schema(by_alias=True)
+
+
+__all__ = ["Manifest", "manifest_json_schema"]

@@ -1,0 +1,24 @@
+"""Counters and histograms, in base units; no UID and no patient data is ever a label."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+INSTANCES_RECEIVED = Counter(
+    "wetread_instances_received_total",
+    "C-STORE requests by what became of them.",
+    ["outcome"],
+)
+
+STEP_SECONDS = Histogram(
+    "wetread_step_seconds",
+    "Wall time of one step of one study.",
+    ["step"],
+    buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000),
+)
+
+OBJECTS_SENT = Counter(
+    "wetread_objects_sent_total",
+    "C-STORE operations towards destinations by outcome.",
+    ["destination", "outcome"],
+)

@@ -1,0 +1,224 @@
+"""The database: SQLite beside the data by default, PostgreSQL for several hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator
+
+SQLITE_FILE = "wetread.sqlite"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: timezone-aware in Python, UTC without zone in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Refuse naive times, which mean another moment on every host."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime; expected one with a timezone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give the timezone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+Uid = String(128)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_instance_uid", Uid, primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("revision", Integer, nullable=False, default=0),
+    Column("first_received_at", UtcDateTime, nullable=False),
+    Column("last_received_at", UtcDateTime, nullable=False, index=True),
+    Column("reason", Text, nullable=False, default=""),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("study_instance_uid", Uid, nullable=False),
+    Column("series_instance_uid", Uid, nullable=False),
+    Column("sop_instance_uid", Uid, nullable=False, index=True),
+    Column("sop_class_uid", Uid, nullable=False),
+    Column("transfer_syntax_uid", Uid, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("attributes", JSON, nullable=False),
+    UniqueConstraint("study_instance_uid", "series_instance_uid", "sop_instance_uid", "digest"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("study_instance_uid", Uid, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("complete_at", UtcDateTime, nullable=False),
+    Column("complete_reason", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reason", Text, nullable=False, default=""),
+    Column("plan", JSON),
+    Column("finished_at", UtcDateTime),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("study_instance_uid", Uid, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("step", String(16), primary_key=True),
+    Column("subject", String(200), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Column("problem", Text, nullable=False, default=""),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("sop_instance_uid", Uid, primary_key=True),
+    Column("sop_class_uid", Uid, nullable=False),
+    Column("series_instance_uid", Uid, nullable=False),
+    Column("study_instance_uid", Uid, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("run_key", String(64), nullable=False, index=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_artifacts_study", "study_instance_uid", "revision"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sop_instance_uid", Uid, primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    Column("study_instance_uid", Uid, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("status", Integer),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_deliveries_study", "study_instance_uid", "revision"),
+)
+
+returned = Table(
+    "returned",
+    metadata,
+    Column("sop_instance_uid", Uid, primary_key=True),
+    Column("study_instance_uid", Uid, nullable=False, index=True),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
+executors = Table(
+    "executors",
+    metadata,
+    Column("executor_id", String(128), primary_key=True),
+    Column("heartbeat_at", UtcDateTime, nullable=False),
+)
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+
+def _create_first_schema(connection: Connection) -> None:
+    metadata.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_first_schema,)
+"""Numbered from 1; never changed after a release, only added to."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def database_url(database: str, data_dir: Path) -> str:
+    """SQLAlchemy URL of the configured database; ``sqlite`` is a file in the data directory."""
+    return f"sqlite:///{data_dir / SQLITE_FILE}" if database == "sqlite" else database
+
+
+def open_database(url: str) -> Engine:
+    """Connect, and bring the schema to this version.
+
+    SQLite: write-ahead log, ``synchronous=FULL`` (a committed row survives a power cut),
+    30 s busy timeout, and every write transaction takes its lock when it begins.
+    """
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    _migrate(engine)
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """Return the same database without transactions: a reader never waits for a writer."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def insert_if_absent(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row unless one with the same unique key is there; say whether it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return connection.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions by itself: _begin_immediate does.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that writes late fails at once when another wrote in between.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.begin() as connection:
+        schema_version.create(connection, checkfirst=True)
+        done = set(connection.scalars(select(schema_version.c.version)))
+        for number, migration in enumerate(MIGRATIONS, start=1):
+            if number not in done:
+                migration(connection)
+                connection.execute(schema_version.insert().values(version=number))

@@ -1,0 +1,305 @@
+"""The ledger of what was made and delivered: steps, artifacts and deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, and_, delete, func, select, update
+
+from node.domain import Artifact, DeliveryState, ResultKind, StudyState
+from node.store.database import (
+    artifacts,
+    deliveries,
+    executors,
+    insert_if_absent,
+    reading,
+    revisions,
+    steps,
+)
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One finished step of a revision; `problem` is empty where it succeeded."""
+
+    step: str
+    subject: str
+    seconds: float
+    finished_at: datetime
+    problem: str
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    """One object at one destination."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    kind: ResultKind
+    model: str
+    path: str
+    destination: str
+    state: DeliveryState
+    attempts: int
+    status: int | None
+    reason: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one C-STORE of one object came to.
+
+    Parameters
+    ----------
+    status
+        DIMSE status of the response, None where there was none.
+    reason
+        Empty where it was delivered without remark.
+    """
+
+    state: DeliveryState
+    status: int | None
+    reason: str
+
+
+class Ledger:
+    """What the node has made of each revision, and where it went.
+
+    Parameters
+    ----------
+    engine
+        From `open_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = reading(engine)
+
+    def record_step(
+        self,
+        study_instance_uid: str,
+        revision: int,
+        row: StepRow,
+    ) -> None:
+        """Record a finished step; a repeated step replaces its earlier row."""
+        key = and_(
+            steps.c.study_instance_uid == study_instance_uid,
+            steps.c.revision == revision,
+            steps.c.step == row.step,
+            steps.c.subject == row.subject,
+        )
+        values = {
+            "seconds": row.seconds,
+            "finished_at": row.finished_at,
+            "problem": row.problem,
+        }
+        with self._engine.begin() as connection:
+            if connection.execute(update(steps).where(key).values(**values)).rowcount == 0:
+                connection.execute(
+                    steps.insert().values(
+                        study_instance_uid=study_instance_uid,
+                        revision=revision,
+                        step=row.step,
+                        subject=row.subject,
+                        **values,
+                    )
+                )
+
+    def steps(self, study_instance_uid: str, revision: int) -> list[StepRow]:
+        """All finished steps of a revision, in order."""
+        statement = (
+            select(
+                steps.c.step, steps.c.subject, steps.c.seconds, steps.c.finished_at, steps.c.problem
+            )
+            .where(steps.c.study_instance_uid == study_instance_uid, steps.c.revision == revision)
+            .order_by(steps.c.finished_at)
+        )
+        with self._reader.connect() as connection:
+            return [StepRow(**row._mapping) for row in connection.execute(statement)]
+
+    def record_artifacts(self, made: Sequence[Artifact], run_key: str, now: datetime) -> None:
+        """Record written objects with their deliveries in one transaction; repeats are harmless."""
+        with self._engine.begin() as connection:
+            for artifact in made:
+                insert_if_absent(
+                    connection,
+                    artifacts,
+                    {
+                        "sop_instance_uid": artifact.sop_instance_uid,
+                        "sop_class_uid": artifact.sop_class_uid,
+                        "series_instance_uid": artifact.series_instance_uid,
+                        "study_instance_uid": artifact.study_instance_uid,
+                        "revision": artifact.revision,
+                        "kind": artifact.kind,
+                        "model": artifact.model,
+                        "run_key": run_key,
+                        "path": artifact.path,
+                        "sha256": artifact.sha256,
+                        "created_at": now,
+                    },
+                )
+                for destination in artifact.destinations:
+                    insert_if_absent(
+                        connection,
+                        deliveries,
+                        {
+                            "sop_instance_uid": artifact.sop_instance_uid,
+                            "destination": destination,
+                            "study_instance_uid": artifact.study_instance_uid,
+                            "revision": artifact.revision,
+                            "state": DeliveryState.WAITING,
+                            "attempts": 0,
+                            "reason": "",
+                            "created_at": now,
+                            "updated_at": now,
+                        },
+                    )
+
+    def is_own_result(self, sop_instance_uid: str) -> bool:
+        """Whether the node itself wrote this object."""
+        with self._reader.connect() as connection:
+            return (
+                connection.scalar(
+                    select(artifacts.c.revision).where(
+                        artifacts.c.sop_instance_uid == sop_instance_uid
+                    )
+                )
+                is not None
+            )
+
+    def revision_that_made(self, run_key: str) -> int | None:
+        """The revision in which a run with these inputs and this model wrote its objects."""
+        with self._reader.connect() as connection:
+            found: int | None = connection.scalar(
+                select(func.min(artifacts.c.revision)).where(artifacts.c.run_key == run_key)
+            )
+        return found
+
+    def deliveries(
+        self,
+        study_instance_uid: str,
+        revision: int,
+        *,
+        destination: str | None = None,
+        state: DeliveryState | None = None,
+    ) -> list[DeliveryRow]:
+        """Deliveries of a revision, in the order SEG, SR, SC so that references resolve."""
+        where = [
+            deliveries.c.study_instance_uid == study_instance_uid,
+            deliveries.c.revision == revision,
+        ]
+        if destination is not None:
+            where.append(deliveries.c.destination == destination)
+        if state is not None:
+            where.append(deliveries.c.state == state)
+        statement = (
+            select(
+                deliveries.c.sop_instance_uid,
+                artifacts.c.sop_class_uid,
+                artifacts.c.kind,
+                artifacts.c.model,
+                artifacts.c.path,
+                deliveries.c.destination,
+                deliveries.c.state,
+                deliveries.c.attempts,
+                deliveries.c.status,
+                deliveries.c.reason,
+                deliveries.c.created_at,
+                deliveries.c.updated_at,
+            )
+            .join(artifacts, artifacts.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+            .where(*where)
+        )
+        with self._reader.connect() as connection:
+            rows = [_delivery(dict(row._mapping)) for row in connection.execute(statement)]
+        order = list(ResultKind)
+        return sorted(
+            rows,
+            key=lambda r: (r.destination, r.model, order.index(r.kind), r.sop_instance_uid),
+        )
+
+    def record_outcome(
+        self, sop_instance_uid: str, destination: str, outcome: Outcome, now: datetime
+    ) -> None:
+        """Record one try; an object that is already delivered stays delivered."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.sop_instance_uid == sop_instance_uid,
+                    deliveries.c.destination == destination,
+                    deliveries.c.state != DeliveryState.DELIVERED,
+                )
+                .values(
+                    state=outcome.state,
+                    status=outcome.status,
+                    reason=outcome.reason,
+                    attempts=deliveries.c.attempts + 1,
+                    updated_at=now,
+                )
+            )
+
+    def waiting_destinations(self) -> list[tuple[str, int, str]]:
+        """Study, revision, destination of what waits in revisions whose results are written."""
+        statement = (
+            select(deliveries.c.study_instance_uid, deliveries.c.revision, deliveries.c.destination)
+            .join(
+                revisions,
+                and_(
+                    revisions.c.study_instance_uid == deliveries.c.study_instance_uid,
+                    revisions.c.revision == deliveries.c.revision,
+                ),
+            )
+            .where(
+                deliveries.c.state == DeliveryState.WAITING,
+                revisions.c.state == StudyState.DELIVERING,
+            )
+            .distinct()
+        )
+        with self._reader.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+    def delivery_counts(self) -> dict[tuple[str, str], int]:
+        """How many objects there are by destination and state."""
+        statement = select(deliveries.c.destination, deliveries.c.state, func.count()).group_by(
+            deliveries.c.destination, deliveries.c.state
+        )
+        with self._reader.connect() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
+
+    def beat(self, executor_id: str, now: datetime) -> None:
+        """Record that a work process lives."""
+        with self._engine.begin() as connection:
+            if not insert_if_absent(
+                connection, executors, {"executor_id": executor_id, "heartbeat_at": now}
+            ):
+                connection.execute(
+                    update(executors)
+                    .where(executors.c.executor_id == executor_id)
+                    .values(heartbeat_at=now)
+                )
+
+    def dead_executors(self, silent_since: datetime) -> list[str]:
+        """Work processes that have not been heard of since a time."""
+        with self._reader.connect() as connection:
+            return list(
+                connection.scalars(
+                    select(executors.c.executor_id).where(executors.c.heartbeat_at < silent_since)
+                )
+            )
+
+    def forget_executor(self, executor_id: str) -> None:
+        """Remove a dead work process whose work was taken over."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(executors).where(executors.c.executor_id == executor_id))
+
+
+def _delivery(values: dict[str, Any]) -> DeliveryRow:
+    values["kind"] = ResultKind(values["kind"])
+    values["state"] = DeliveryState(values["state"])
+    return DeliveryRow(**values)
