@@ -1,0 +1,155 @@
+"""The composition root: which parts make a role, and which roles make a node.
+
+    receive    StorageScp → Keeper → Files, Index
+    work       Schedule → Flow (DBOS) → Steps → Pool, encoders, C-STORE
+    web        status page over Index and Ledger
+
+The roles share nothing but the data directory and the database.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines.pool import Pool
+from engines.registry import packages
+from node.config.model import Config
+from node.encode.base import warm_up
+from node.errors import ConfigError
+from node.receive.keep import Keeper
+from node.receive.scp import StorageScp
+from node.store.database import database_url, open_database
+from node.store.files import Files
+from node.store.index import Index
+from node.store.ledger import Ledger
+from node.web.app import serve
+from node.work.schedule import Schedule
+from node.work.steps import Equipment, Steps
+from node.work.workflow import Flow
+
+log = structlog.get_logger(__name__)
+
+RESTART_AFTER_S = 1.0
+STOP_WITHIN_S = 20.0
+
+
+def utc_now() -> datetime:
+    """The clock of a running node."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What all roles share."""
+
+    files: Files
+    index: Index
+    ledger: Ledger
+    database_url: str
+
+
+def open_stores(config: Config) -> Stores:
+    """Open data directory and database, creating both if absent.
+
+    Raises
+    ------
+    ConfigError
+        If the data directory cannot be written or the database not be reached.
+    """
+    try:
+        files = Files(config.data_dir)
+    except OSError as error:
+        raise ConfigError(f"data_dir: cannot use {config.data_dir}: {error.strerror}") from error
+    url = database_url(config.database, config.data_dir)
+    try:
+        engine: Engine = open_database(url)
+    except SQLAlchemyError as error:
+        raise ConfigError(f"database: cannot be opened: {type(error).__name__}") from error
+    return Stores(files, Index(engine), Ledger(engine), url)
+
+
+def run_receive(config: Config, stop: Event) -> None:
+    """Be the storage SCP until `stop` is set."""
+    stores = open_stores(config)
+    if orphans := stores.files.sweep():
+        log.info("parts.swept", count=orphans)
+    scp = StorageScp(config.receive, Keeper(stores.files, stores.index, stores.ledger, utc_now))
+    scp.start()
+    stop.wait()
+    scp.stop()
+
+
+def run_work(config: Config, stop: Event) -> None:
+    """Plan, infer, encode and deliver until `stop` is set."""
+    stores = open_stores(config)
+    found, broken = packages(config.models_dir)
+    for problem in broken:
+        log.error("package.broken", reason=str(problem))
+    warm_up()
+    pool = Pool(config.models_dir, backend=config.work.backend, threads=config.work.threads)
+    pool.preload({model for rule in config.rules for model in rule.run} & set(found))
+    equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, found, utc_now)
+    flow = Flow(Steps(equipment), stores.database_url, config.work.studies_at_once)
+    schedule = Schedule(stores.index, stores.ledger, flow, config.receive.quiet_period_s, utc_now)
+    flow.launch()
+    schedule.start()
+    log.info("work.started", models=sorted(found), executor_id=flow.executor_id)
+    stop.wait()
+    schedule.stop()
+    flow.stop()
+    pool.close()
+
+
+def run_web(config: Config, stop: Event) -> None:
+    """Serve the status page until `stop` is set."""
+    stores = open_stores(config)
+    serve(config.web, stores.index, stores.ledger, stop)
+
+
+ROLES: dict[str, Callable[[Config, Event], None]] = {
+    "receive": run_receive,
+    "work": run_work,
+    "web": run_web,
+}
+
+
+def supervise(config_file: Path, roles: Sequence[str], stop: Event) -> None:
+    """Run each role in a process of its own, and start again what ends, until `stop` is set.
+
+    A role ends by itself when the supervisor is gone: it reads its standard input, whose
+    other end is here. Without that a killed supervisor would leave the port taken.
+    """
+    running = {role: _start(config_file, role) for role in roles}
+    while not stop.wait(0.2):
+        for role, process in running.items():
+            if process.poll() is not None:
+                log.error("role.ended", role=role, exit_code=process.returncode)
+                if stop.wait(RESTART_AFTER_S):
+                    break
+                running[role] = _start(config_file, role)
+    for process in running.values():
+        process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for role, process in running.items():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("role.killed", role=role)  # noqa: TRY400 - the time-out is the whole story
+            process.kill()
+            process.wait()
+
+
+def _start(config_file: Path, role: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "node", "run", "--config", str(config_file), "--role", role]
+    return subprocess.Popen([*command, "--supervised"], stdin=subprocess.PIPE)  # noqa: S603

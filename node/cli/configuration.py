@@ -1,0 +1,47 @@
+"""``wetread check`` and ``wetread schema``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from node.config.document import render_reference
+from node.config.load import check_file, json_schema
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(file: Path, as_json: bool) -> None:
+    """Check a configuration FILE and print every mistake at once."""
+    config, problems = check_file(file)
+    if as_json:
+        rows = [
+            {
+                "file": str(file),
+                "line": p.line,
+                "key": p.key,
+                "message": p.message,
+                "severity": p.severity,
+            }
+            for p in problems
+        ]
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for problem in problems:
+            click.echo(str(problem), err=problem.severity == "error")
+        if config is not None:
+            click.echo(
+                f"{file}: good: {len(config.rules)} rules, {len(config.destinations)} destinations"
+            )
+    if config is None:
+        raise SystemExit(2)
+
+
+@click.command()
+@click.option("--markdown", is_flag=True, help="Print the reference page instead.")
+def schema(markdown: bool) -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    click.echo(render_reference() if markdown else json.dumps(json_schema(), indent=2))

@@ -1,0 +1,1 @@
+"""The other door: results to their destinations, and what each destination said."""

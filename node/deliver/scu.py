@@ -1,0 +1,207 @@
+"""C-STORE and C-ECHO to a destination."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import structlog
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContext, build_context
+
+from node.config.model import Destination
+from node.domain import DeliveryState, Outcome
+from node.errors import PermanentError, TransientError
+
+log = structlog.get_logger(__name__)
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+MAX_CONTEXTS = 128
+"""Presentation contexts one association can propose (PS3.8 Section 9.3.2.2)."""
+
+_NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+
+def send(
+    paths: Sequence[Path],
+    destination: Destination,
+    calling_ae_title: str,
+    report: Callable[[Path, Outcome], None],
+) -> None:
+    """Send files over as few associations as possible and report each one's outcome.
+
+    Parameters
+    ----------
+    report
+        Called once for each path as soon as the destination has answered, so that what
+        was delivered before a failure is known to be delivered.
+
+    Raises
+    ------
+    TransientError
+        If the destination cannot be reached or the association breaks; the files that were
+        not reported are still to be sent.
+    """
+    for batch in _batches(paths):
+        association = _associate(
+            destination, calling_ae_title, [_proposal(*key) for key in _keys(batch)]
+        )
+        try:
+            for path in batch:
+                report(path, _store(association, path, destination))
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def echo(destination: Destination, calling_ae_title: str) -> None:
+    """Verify that the destination answers a C-ECHO.
+
+    Raises
+    ------
+    TransientError
+        If it cannot be reached, rejects the association, or does not answer.
+    """
+    association = _associate(destination, calling_ae_title, [build_context(VERIFICATION)])
+    try:
+        status = association.send_c_echo()
+    finally:
+        if association.is_established:
+            association.release()
+    if status.get("Status") != 0x0000:
+        raise TransientError(f"{_name(destination)} did not answer the C-ECHO")
+
+
+def judge(status: int) -> Outcome:
+    """Say what a C-STORE response means (PS3.4 Section B.2.3).
+
+    Warnings count as delivered: the object is stored. Out of resources (A7xx) and
+    processing failure (0110) may pass; everything else will fail again.
+    """
+    if status == 0x0000:
+        return Outcome(DeliveryState.DELIVERED, status, "")
+    if status == 0x0001 or status & 0xF000 == 0xB000 or status in (0x0107, 0x0116):
+        return Outcome(DeliveryState.DELIVERED, status, f"stored with warning 0x{status:04X}")
+    if status & 0xFF00 == 0xA700 or status in (0x0110, 0x0213):
+        return Outcome(DeliveryState.WAITING, status, f"refused for now with 0x{status:04X}")
+    return Outcome(DeliveryState.FAILED, status, f"refused with 0x{status:04X}")
+
+
+def _associate(
+    destination: Destination, calling_ae_title: str, contexts: list[PresentationContext]
+) -> Association:
+    ae = AE(destination.calling_ae_title or calling_ae_title)
+    ae.connection_timeout = destination.timeout_s
+    ae.acse_timeout = destination.timeout_s
+    ae.dimse_timeout = destination.timeout_s
+    ae.network_timeout = destination.timeout_s
+    association = ae.associate(
+        destination.host,
+        destination.port,
+        contexts=contexts,
+        ae_title=destination.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+    )
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        raise TransientError(
+            f"{_name(destination)} rejected the association; does it know calling AE title "
+            f"{ae.ae_title!r}?"
+        )
+    if contexts and association.rejected_contexts and not association.accepted_contexts:
+        return association
+    raise TransientError(f"{_name(destination)} cannot be reached, or broke the association off")
+
+
+def _store(association: Association, path: Path, destination: Destination) -> Outcome:
+    try:
+        ds = dcmread(path)
+        prepared = _in_accepted_syntax(ds, association)
+    except PermanentError as error:
+        return Outcome(DeliveryState.FAILED, None, str(error))
+    if not association.is_established:
+        raise TransientError(f"{_name(destination)} broke the association off")
+    response = association.send_c_store(prepared)
+    if "Status" not in response:
+        raise TransientError(
+            f"{_name(destination)} did not answer a C-STORE within {destination.timeout_s:g} s"
+        )
+    return judge(int(response.Status))
+
+
+def _in_accepted_syntax(ds: Dataset, association: Association) -> Dataset:
+    """Bring an object into the transfer syntax the peer accepted for its SOP class."""
+    accepted = {
+        str(context.transfer_syntax[0])
+        for context in association.accepted_contexts
+        if context.abstract_syntax == ds.SOPClassUID
+    }
+    own = ds.file_meta.TransferSyntaxUID
+    if str(own) in accepted:
+        return ds
+    if not accepted:
+        raise PermanentError(
+            f"the destination does not accept SOP class {UID(ds.SOPClassUID).name} "
+            f"({ds.SOPClassUID})"
+        )
+    if own.is_compressed and own != DeflatedExplicitVRLittleEndian:
+        raise PermanentError(
+            f"the destination does not accept {own.name} for {UID(ds.SOPClassUID).name}"
+        )
+    ds.file_meta.TransferSyntaxUID = next(ts for ts in _NATIVE if str(ts) in accepted)
+    return ds
+
+
+def _keys(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """SOP class and transfer syntax of files, each pair once, in order."""
+    found: dict[tuple[str, str], None] = {}
+    for path in paths:
+        found[_key(path)] = None
+    return list(found)
+
+
+def _key(path: Path) -> tuple[str, str]:
+    ds = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    return str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
+
+
+def _proposal(sop_class_uid: str, transfer_syntax_uid: str) -> PresentationContext:
+    """One context for a compressed object as it is, or for a native one in either encoding."""
+    uid = UID(transfer_syntax_uid)
+    return build_context(sop_class_uid, [uid] if uid.is_compressed else list(_NATIVE))
+
+
+def _batches(paths: Sequence[Path]) -> list[list[Path]]:
+    batches: list[list[Path]] = []
+    keys: set[tuple[str, str]] = set()
+    for path in paths:
+        key = _key(path)
+        if not batches or (key not in keys and len(keys) == MAX_CONTEXTS):
+            batches.append([])
+            keys = set()
+        keys.add(key)
+        batches[-1].append(path)
+    return batches
+
+
+def _name(destination: Destination) -> str:
+    return f"{destination.ae_title} at {destination.host}:{destination.port}"
+
+
+def _send_at_once(event: Event) -> None:
+    """Switch Nagle's algorithm off: a small request must not wait for a delayed ACK."""
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,1 @@
+"""The work between the two doors: plan, infer, encode, deliver, each step durable."""

@@ -1,0 +1,403 @@
+"""What happens to a study, step by step: the one place where DICOM, engines and network meet.
+
+Each step reads files and rows, makes files and rows, and may be killed at any line and run
+again: the same inputs give the same UIDs and the same bytes.
+
+    plan       index + rules            → frozen plan
+    infer      instances → volume       → result on the source grid       (one run)
+    encode     result + source          → DICOM objects, and where they go (one run)
+    hand_over                           → the destinations that have something to get
+    deliver    objects                  → one destination
+    settle     deliveries               → the study's final state
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import structlog
+
+from engines.errors import EngineError
+from engines.package import Package
+from engines.pool import Pool
+from engines.types import Provenance, Result
+from node import __version__
+from node.config.load import config_digest
+from node.config.model import Config, Destination
+from node.deliver.scu import send
+from node.dicom.image import read_image
+from node.dicom.volume import read_series
+from node.domain import (
+    Artifact,
+    DeliveryState,
+    ModelSpec,
+    Outcome,
+    Plan,
+    PlannedRun,
+    ResultContext,
+    ResultKind,
+    Source,
+    StudyState,
+    derived_uid,
+    digest_of,
+)
+from node.encode.base import encode
+from node.errors import PermanentError, TransientError
+from node.metrics import OBJECTS_SENT
+from node.plan.routing import plan_study
+from node.store.files import Files, instance_path, result_folder
+from node.store.index import Index, RevisionRow
+from node.store.ledger import DeliveryRow, Ledger
+from node.work.clock import StepClock
+from node.work.product import dump_product, load_product
+
+log = structlog.get_logger(__name__)
+
+SERIES_NUMBERS_PER_RUN = 10
+PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
+    "full": tuple(ResultKind),
+    "plain": (ResultKind.SC,),
+}
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What the steps work with; put together in `node.app`."""
+
+    config: Config
+    files: Files
+    index: Index
+    ledger: Ledger
+    pool: Pool
+    packages: Mapping[str, Package]
+    clock: Callable[[], datetime]
+
+
+class Steps:
+    """The steps of the flow; `node.work.workflow` makes them durable."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._config = equipment.config
+        self._files = equipment.files
+        self._index = equipment.index
+        self._ledger = equipment.ledger
+        self._pool = equipment.pool
+        self._packages = equipment.packages
+        self._clock = equipment.clock
+        self._config_digest = config_digest(equipment.config)
+
+    def plan(self, study_instance_uid: str, revision: int) -> int:
+        """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
+        with self._timed(study_instance_uid, revision, "plan", "") as step:
+            plan = plan_study(
+                study_instance_uid,
+                revision,
+                self._index.study_instances(study_instance_uid),
+                self._config.rules,
+                {name: model_spec(package) for name, package in self._packages.items()},
+                self._config_digest,
+            )
+            plan, already_done = self._without_repeats(plan)
+            plan = self._index.store_plan(plan)
+        if step.problem:
+            self.give_up(study_instance_uid, revision, f"plan: {step.problem}")
+            return 0
+        if not plan.runs:
+            state = StudyState.DONE if already_done else StudyState.NOT_ELIGIBLE
+            reason = "; ".join(plan.not_run) or "no rule applies to any series"
+            self._index.set_state(study_instance_uid, revision, state, reason, self._clock())
+            log.info(
+                "study.settled",
+                study_instance_uid=study_instance_uid,
+                revision=revision,
+                state=str(state),
+                reason=reason,
+            )
+        return len(plan.runs)
+
+    def infer(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
+        """Run one model on one case and keep its result; False if it cannot be done."""
+        run = self._run(study_instance_uid, revision, run_number)
+        with self._timed(study_instance_uid, revision, "infer", _subject(run_number, run)) as step:
+            source = self._read(run)
+            try:
+                result, provenance = self._pool.run(run.model, run.model_version, [source.volume])
+            except EngineError as error:
+                raise PermanentError(str(error)) from error
+            self._files.write(
+                self._product(study_instance_uid, revision, run_number),
+                [dump_product(result, provenance)],
+            )
+        return not step.problem
+
+    def encode(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
+        """Write one result as DICOM objects and enter them in the ledger; False if it cannot."""
+        run = self._run(study_instance_uid, revision, run_number)
+        with self._timed(study_instance_uid, revision, "encode", _subject(run_number, run)) as step:
+            product = self._product(study_instance_uid, revision, run_number)
+            result, provenance = load_product(self._files.path(product))
+            context = self._context(study_instance_uid, revision, run_number, run, provenance)
+            artifacts = self._write_objects(result, self._read(run), context, run, run_number)
+            self._ledger.record_artifacts(artifacts, _run_key(run), self._clock())
+        return not step.problem
+
+    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]:
+        """Name the destinations that have something to get; without any the revision ends."""
+        waiting = self._ledger.deliveries(study_instance_uid, revision, state=DeliveryState.WAITING)
+        if waiting:
+            self._index.set_state(study_instance_uid, revision, StudyState.DELIVERING, "")
+        else:
+            self.settle(study_instance_uid, revision)
+        return sorted({row.destination for row in waiting})
+
+    def deliver(
+        self, study_instance_uid: str, revision: int, destination: str, attempt: int
+    ) -> float | None:
+        """Send what still waits for a destination.
+
+        Returns
+        -------
+        float or None
+            Seconds to wait before the next try, or None if nothing waits any more.
+        """
+        rows = self._waiting(study_instance_uid, revision, destination)
+        if not rows:
+            return None
+        subject = destination if attempt == 1 else f"{destination} (try {attempt})"
+        with self._timed(study_instance_uid, revision, "deliver", subject) as step:
+            configured = self._config.destinations.get(destination)
+            if configured is None:
+                self._fail(rows, f"the configuration has no destination {destination!r} any more")
+                return None
+            problem = self._send(rows, configured, destination)
+            rows = self._waiting(study_instance_uid, revision, destination)
+            step.problem = problem or "; ".join(sorted({row.reason for row in rows}))
+        if not rows:
+            return None
+        retry = configured.retry
+        if self._clock() - rows[0].created_at > timedelta(hours=retry.give_up_after_h):
+            self._fail(
+                rows,
+                f"gave up after {attempt} tries in {retry.give_up_after_h:g} h: {step.problem}",
+            )
+            return None
+        return min(retry.first_s * 2.0 ** min(attempt - 1, 30), retry.longest_s)
+
+    def settle(self, study_instance_uid: str, revision: int) -> None:
+        """Give the revision its final state once no delivery waits."""
+        if self._revision(study_instance_uid, revision).finished_at is not None:
+            return
+        deliveries = self._ledger.deliveries(study_instance_uid, revision)
+        if any(row.state is DeliveryState.WAITING for row in deliveries):
+            return
+        problems = [
+            f"{row.step} {row.subject}: {row.problem}"
+            for row in self._ledger.steps(study_instance_uid, revision)
+            if row.problem and row.step != "deliver"
+        ] + [
+            f"{row.kind} of {row.model} to {row.destination}: {row.reason}"
+            for row in deliveries
+            if row.state is DeliveryState.FAILED
+        ]
+        state = StudyState.FAILED if problems else StudyState.DONE
+        self._index.set_state(
+            study_instance_uid, revision, state, "; ".join(problems), self._clock()
+        )
+        log.info(
+            "study.settled",
+            study_instance_uid=study_instance_uid,
+            revision=revision,
+            state=str(state),
+            reason="; ".join(problems),
+        )
+
+    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
+        """End a revision that no step can help any more."""
+        self._index.set_state(
+            study_instance_uid, revision, StudyState.FAILED, reason, self._clock()
+        )
+
+    def _without_repeats(self, plan: Plan) -> tuple[Plan, bool]:
+        """Leave out the runs whose objects an earlier revision has already made."""
+        runs, not_run = [], list(plan.not_run)
+        for run in plan.runs:
+            made_in = self._ledger.revision_that_made(_run_key(run))
+            if made_in is None or made_in == plan.revision:
+                runs.append(run)
+            else:
+                not_run.append(
+                    f"{run.model} on series {run.series_instance_uid}: nothing new since "
+                    f"revision {made_in}, whose results hold"
+                )
+        return replace(plan, runs=tuple(runs), not_run=tuple(not_run)), len(runs) < len(plan.runs)
+
+    def _read(self, run: PlannedRun) -> Source:
+        paths = [self._files.path(instance_path(digest)) for digest in run.instance_digests]
+        if model_spec(self._package(run)).per_image:
+            return read_image(paths[0])
+        return read_series(paths)
+
+    def _write_objects(
+        self,
+        result: Result,
+        source: Source,
+        context: ResultContext,
+        run: PlannedRun,
+        run_number: int,
+    ) -> list[Artifact]:
+        artifacts = []
+        folder = result_folder(context.study_instance_uid, context.revision, run_number)
+        for number, encoded in enumerate(encode(result, source, context)):
+            stream = BytesIO()
+            encoded.dataset.save_as(stream, enforce_file_format=True)
+            content = stream.getvalue()
+            path = f"{folder}/{number}-{encoded.kind.lower()}.dcm"
+            self._files.write(path, [content])
+            artifacts.append(
+                Artifact(
+                    sop_instance_uid=str(encoded.dataset.SOPInstanceUID),
+                    sop_class_uid=str(encoded.dataset.SOPClassUID),
+                    series_instance_uid=str(encoded.dataset.SeriesInstanceUID),
+                    study_instance_uid=context.study_instance_uid,
+                    revision=context.revision,
+                    kind=encoded.kind,
+                    model=f"{run.model}@{run.model_version}",
+                    path=path,
+                    sha256=hashlib.sha256(content).hexdigest(),
+                    destinations=self._takers(encoded.kind, run.destinations),
+                )
+            )
+        return artifacts
+
+    def _takers(self, kind: ResultKind, destinations: Sequence[str]) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name in destinations
+            if kind in PROFILE_KINDS[self._config.destinations[name].profile]
+        )
+
+    def _context(
+        self,
+        study_instance_uid: str,
+        revision: int,
+        run_number: int,
+        run: PlannedRun,
+        provenance: Provenance,
+    ) -> ResultContext:
+        package = self._package(run)
+        row = self._revision(study_instance_uid, revision)
+        results = self._config.results
+        manifest = package.manifest
+        return ResultContext(
+            study_instance_uid=study_instance_uid,
+            revision=revision,
+            inputs_digest=run.inputs_digest,
+            made_at=row.complete_at,
+            provenance=provenance,
+            kinds=tuple(ResultKind(kind) for kind in manifest.output.dicom),
+            title=manifest.metadata.title,
+            intended_use=manifest.metadata.intendedUse,
+            content_qualification=manifest.metadata.contentQualification,
+            series_description=manifest.output.series_description,
+            prefix=results.prefix,
+            series_number=results.series_number_base + SERIES_NUMBERS_PER_RUN * run_number,
+            node_version=__version__,
+            config_digest=row.plan.config_digest if row.plan else self._config_digest,
+            institution_name=results.institution_name,
+            device_serial_number=results.device_serial_number,
+            device_uid=derived_uid(
+                "device", self._config.receive.ae_title, results.device_serial_number
+            ),
+        )
+
+    def _send(self, rows: Sequence[DeliveryRow], destination: Destination, name: str) -> str:
+        """Send and record each outcome; return why the association failed, or nothing."""
+        by_path = {self._files.path(row.path): row for row in rows}
+
+        def report(path: Path, outcome: Outcome) -> None:
+            row = by_path[path]
+            self._ledger.record_outcome(row.sop_instance_uid, name, outcome, self._clock())
+            OBJECTS_SENT.labels(destination=name, outcome=str(outcome.state)).inc()
+            log.info(
+                "object.sent",
+                sop_instance_uid=row.sop_instance_uid,
+                kind=str(row.kind),
+                destination=name,
+                outcome=str(outcome.state),
+                reason=outcome.reason,
+            )
+
+        try:
+            send(list(by_path), destination, self._config.receive.ae_title, report)
+        except TransientError as error:
+            log.warning("delivery.interrupted", destination=name, reason=str(error))
+            return str(error)
+        return ""
+
+    def _waiting(self, study: str, revision: int, destination: str) -> list[DeliveryRow]:
+        return self._ledger.deliveries(
+            study, revision, destination=destination, state=DeliveryState.WAITING
+        )
+
+    def _fail(self, rows: Sequence[DeliveryRow], reason: str) -> None:
+        for row in rows:
+            self._ledger.record_outcome(
+                row.sop_instance_uid,
+                row.destination,
+                Outcome(DeliveryState.FAILED, row.status, reason),
+                self._clock(),
+            )
+
+    def _package(self, run: PlannedRun) -> Package:
+        package = self._packages.get(run.model)
+        if package is None or package.digest != run.model_digest:
+            raise PermanentError(
+                f"the plan was made with {run.model} {run.model_version} "
+                f"({run.model_digest[:12]}), which is not in models_dir any more"
+            )
+        return package
+
+    def _revision(self, study_instance_uid: str, revision: int) -> RevisionRow:
+        row = self._index.revision(study_instance_uid, revision)
+        if row is None:
+            raise PermanentError(f"the index has no revision {revision} of {study_instance_uid}")
+        return row
+
+    def _run(self, study_instance_uid: str, revision: int, run_number: int) -> PlannedRun:
+        plan = self._revision(study_instance_uid, revision).plan
+        if plan is None:
+            raise PermanentError(f"revision {revision} of {study_instance_uid} has no plan")
+        return plan.runs[run_number]
+
+    def _product(self, study_instance_uid: str, revision: int, run_number: int) -> str:
+        return f"{result_folder(study_instance_uid, revision, run_number)}/result.npz"
+
+    def _timed(self, study: str, revision: int, step: str, subject: str) -> StepClock:
+        return StepClock(self._ledger, self._clock, study, revision, step, subject)
+
+
+def model_spec(package: Package) -> ModelSpec:
+    """What planning needs to know of a package."""
+    manifest = package.manifest
+    return ModelSpec(
+        name=package.name,
+        version=package.version,
+        digest=package.digest,
+        per_image=manifest.model.ndim == 2 and manifest.infer.mode == "whole",
+        select=manifest.select,
+    )
+
+
+def _run_key(run: PlannedRun) -> str:
+    return digest_of(
+        run.model, run.model_version, run.model_digest, run.series_instance_uid, run.inputs_digest
+    )
+
+
+def _subject(run_number: int, run: PlannedRun) -> str:
+    return f"{run_number}: {run.model}@{run.model_version}"

@@ -1,0 +1,168 @@
+"""The durable flow of one study revision, on DBOS; all use of it is in this module.
+
+A workflow that is killed anywhere is run again from its last finished step. Workflow ids
+are made from study and revision, so enqueueing one twice enqueues it once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+
+from node.store.database import SCHEMA_VERSION
+from node.work.clock import worth_retrying
+
+log = structlog.get_logger(__name__)
+
+STUDIES = "studies"
+DELIVERIES = "deliveries"
+DELIVERIES_AT_ONCE = 8
+POLLING_INTERVAL_S = 0.1
+MAX_RECOVERY_ATTEMPTS = 10
+"""A study that has taken its process down this often is given up: it must not stop the others."""
+
+_RETRY: dict[str, Any] = {
+    "retries_allowed": True,
+    "interval_seconds": 1.0,
+    "backoff_rate": 2.0,
+    "max_attempts": 12,
+    "should_retry": worth_retrying,
+}
+
+
+class FlowSteps(Protocol):
+    """What the flow calls; see `node.work.steps.Steps`."""
+
+    def plan(self, study_instance_uid: str, revision: int) -> int: ...  # noqa: D102
+    def infer(self, study_instance_uid: str, revision: int, run: int) -> bool: ...  # noqa: D102
+    def encode(self, study_instance_uid: str, revision: int, run: int) -> bool: ...  # noqa: D102
+    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]: ...  # noqa: D102
+    def deliver(  # noqa: D102
+        self, study_instance_uid: str, revision: int, destination: str, attempt: int
+    ) -> float | None: ...
+    def settle(self, study_instance_uid: str, revision: int) -> None: ...  # noqa: D102
+    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None: ...  # noqa: D102
+
+
+class Flow:
+    """The registered workflows, and the queues they wait in.
+
+    Parameters
+    ----------
+    steps
+        Does the work.
+    database_url
+        Of the index; the flow keeps its own tables beside it.
+    studies_at_once
+        Studies in work at the same time in this process.
+    """
+
+    def __init__(self, steps: FlowSteps, database_url: str, studies_at_once: int) -> None:
+        self.executor_id = f"{socket.gethostname()}:work"
+        self._studies_at_once = studies_at_once
+        config: DBOSConfig = {
+            "name": "wetread",
+            "system_database_url": database_url,
+            "executor_id": self.executor_id,
+            # Work of an earlier release must be picked up by the next one.
+            "application_version": f"schema-{SCHEMA_VERSION}",
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        self._study = _register(steps)
+
+    def launch(self) -> None:
+        """Start working, first on what an earlier process of this host left unfinished."""
+        DBOS.launch()
+        DBOS.register_queue(
+            STUDIES,
+            worker_concurrency=self._studies_at_once,
+            polling_interval_sec=POLLING_INTERVAL_S,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            DELIVERIES,
+            worker_concurrency=DELIVERIES_AT_ONCE,
+            polling_interval_sec=POLLING_INTERVAL_S,
+            on_conflict="always_update",
+        )
+
+    def enqueue_study(self, study_instance_uid: str, revision: int) -> None:
+        """Enqueue a revision; it is enqueued only once however often this is called."""
+        with SetWorkflowID(f"study/{study_instance_uid}/r{revision}"):
+            DBOS.enqueue_workflow(STUDIES, self._study, study_instance_uid, revision)
+
+    def take_over(self, executor_id: str) -> int:
+        """Enqueue again what a dead work process had in hand; return how many workflows."""
+        pending = DBOS.list_workflows(
+            status="PENDING", executor_id=executor_id, load_input=False, load_output=False
+        )
+        if pending:
+            DBOS.resume_workflows([status.workflow_id for status in pending])
+        return len(pending)
+
+    def poisoned(self) -> list[tuple[str, int]]:
+        """Studies and revisions that took their process down too often."""
+        found = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False)
+        ids = [status.workflow_id for status in found if status.workflow_id.startswith("study/")]
+        return [(uid, int(r[1:])) for _, uid, r in (name.split("/") for name in ids)]
+
+    def stop(self) -> None:
+        """Stop; what is not finished goes on in the next process."""
+        DBOS.destroy()
+
+
+def _register(steps: FlowSteps) -> Callable[[str, int], None]:
+    plan = DBOS.step(name="plan", **_RETRY)(steps.plan)
+    infer = DBOS.step(name="infer", **_RETRY)(steps.infer)
+    encode = DBOS.step(name="encode", **_RETRY)(steps.encode)
+    hand_over = DBOS.step(name="hand_over", **_RETRY)(steps.hand_over)
+    deliver = DBOS.step(name="deliver", **_RETRY)(steps.deliver)
+    settle = DBOS.step(name="settle", **_RETRY)(steps.settle)
+    give_up = DBOS.step(name="give_up", **_RETRY)(steps.give_up)
+
+    @DBOS.workflow(name="delivery", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
+    def delivery(study_instance_uid: str, revision: int, destination: str, attempt: int) -> None:
+        # A delivery that must wait ends and is enqueued again: a sleeping one holds a thread.
+        wait_s = deliver(study_instance_uid, revision, destination, attempt)
+        if wait_s is None:
+            settle(study_instance_uid, revision)
+        else:
+            _enqueue_delivery(
+                delivery, study_instance_uid, revision, destination, attempt + 1, wait_s
+            )
+
+    @DBOS.workflow(name="study", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
+    def study(study_instance_uid: str, revision: int) -> None:
+        try:
+            for run in range(plan(study_instance_uid, revision)):
+                if infer(study_instance_uid, revision, run):
+                    encode(study_instance_uid, revision, run)
+            destinations = hand_over(study_instance_uid, revision)
+        except Exception as error:
+            log.exception("study.failed", study_instance_uid=study_instance_uid)
+            give_up(study_instance_uid, revision, f"internal error: {type(error).__name__}")
+            return
+        for destination in destinations:
+            _enqueue_delivery(delivery, study_instance_uid, revision, destination, 1, 0.0)
+
+    return study
+
+
+def _enqueue_delivery(
+    delivery: Callable[[str, int, str, int], None],
+    study_instance_uid: str,
+    revision: int,
+    destination: str,
+    attempt: int,
+    wait_s: float,
+) -> None:
+    name = f"delivery/{study_instance_uid}/r{revision}/{destination}/{attempt}"
+    with SetWorkflowID(name), SetEnqueueOptions(delay_seconds=wait_s or None):
+        DBOS.enqueue_workflow(
+            DELIVERIES, delivery, study_instance_uid, revision, destination, attempt
+        )
