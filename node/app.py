@@ -22,8 +22,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from engines.errors import EngineError
 from engines.pool import Pool
-from engines.registry import packages
 from node.config.model import Config
 from node.encode.base import warm_up
 from node.errors import ConfigError
@@ -93,22 +93,40 @@ def run_receive(config: Config, stop: Event) -> None:
 def run_work(config: Config, stop: Event) -> None:
     """Plan, infer, encode and deliver until `stop` is set."""
     stores = open_stores(config)
-    found, broken = packages(config.models_dir)
-    for problem in broken:
-        log.error("package.broken", reason=str(problem))
+    pool = _open_pool(config)
     warm_up()
-    pool = Pool(config.models_dir, backend=config.work.backend, threads=config.work.threads)
-    pool.preload({model for rule in config.rules for model in rule.run} & set(found))
-    equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, found, utc_now)
+    equipment = Equipment(
+        config, stores.files, stores.index, stores.ledger, pool, pool.catalogue, utc_now
+    )
     flow = Flow(Steps(equipment), stores.database_url, config.work.studies_at_once)
     schedule = Schedule(stores.index, stores.ledger, flow, config.receive.quiet_period_s, utc_now)
     flow.launch()
     schedule.start()
-    log.info("work.started", models=sorted(found), executor_id=flow.executor_id)
+    log.info("work.started", executor_id=flow.executor_id)
     stop.wait()
     schedule.stop()
     flow.stop()
     pool.close()
+
+
+def _open_pool(config: Config) -> Pool:
+    """Load the packages that rules name; a bad one is logged and does not stop the others."""
+    try:
+        pool = Pool(config.models_dir, backend=config.work.backend, threads=config.work.threads)
+    except EngineError as error:
+        raise ConfigError(f"models_dir or work.backend: {error}") from error
+    for folder, problem in pool.catalogue.errors.items():
+        log.error("package.broken", folder=folder, reason=str(problem))
+    usable = {package.name for package in pool.catalogue.packages}
+    wanted = {model for rule in config.rules for model in rule.run}
+    for name in sorted(wanted - usable):
+        log.error("package.missing", model=name)
+    for name in sorted(wanted & usable):
+        try:
+            pool.preload([name])
+        except EngineError as error:
+            log.error("package.not_loaded", model=name, reason=str(error))  # noqa: TRY400
+    return pool
 
 
 def run_web(config: Config, stop: Event) -> None:

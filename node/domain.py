@@ -133,8 +133,11 @@ class PlannedRun:
         Name of the rule that asked for it.
     sop_instance_uids
         The case: one image, or all images of the volume, sorted.
+    instance_digests
+        Digest of each of them, in the same order: a later version of an instance under
+        the same UID is not part of this run.
     inputs_digest
-        SHA-256 over the digests of the inputs.
+        SHA-256 over `instance_digests`.
     """
 
     rule: str
@@ -143,6 +146,7 @@ class PlannedRun:
     model_digest: str
     series_instance_uid: str
     sop_instance_uids: tuple[str, ...]
+    instance_digests: tuple[str, ...]
     inputs_digest: str
     destinations: tuple[str, ...]
 
@@ -164,6 +168,23 @@ class Plan:
     config_digest: str
     runs: tuple[PlannedRun, ...]
     not_run: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one C-STORE of one object came to.
+
+    Parameters
+    ----------
+    status
+        DIMSE status of the response, None where there was none.
+    reason
+        Empty where the object was delivered without remark.
+    """
+
+    state: DeliveryState
+    status: int | None
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from node.errors import PermanentError, TransientError
 log = structlog.get_logger(__name__)
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-MAX_CONTEXTS = 128
-"""Presentation contexts one association can propose (PS3.8 Section 9.3.2.2)."""
+MAX_SOP_CLASSES = 64
+"""Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each."""
 
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
@@ -54,9 +54,8 @@ def send(
         not reported are still to be sent.
     """
     for batch in _batches(paths):
-        association = _associate(
-            destination, calling_ae_title, [_proposal(*key) for key in _keys(batch)]
-        )
+        contexts = [context for key in _keys(batch) for context in _proposals(*key)]
+        association = _associate(destination, calling_ae_title, contexts)
         try:
             for path in batch:
                 report(path, _store(association, path, destination))
@@ -160,8 +159,12 @@ def _in_accepted_syntax(ds: Dataset, association: Association) -> Dataset:
         raise PermanentError(
             f"the destination does not accept {own.name} for {UID(ds.SOPClassUID).name}"
         )
-    ds.file_meta.TransferSyntaxUID = next(ts for ts in _NATIVE if str(ts) in accepted)
-    return ds
+    # A data set that was read remembers its encoding; a new one takes that of the file meta.
+    converted = Dataset()
+    converted.update(ds)
+    converted.file_meta = ds.file_meta
+    converted.file_meta.TransferSyntaxUID = next(ts for ts in _NATIVE if str(ts) in accepted)
+    return converted
 
 
 def _keys(paths: Iterable[Path]) -> list[tuple[str, str]]:
@@ -177,10 +180,14 @@ def _key(path: Path) -> tuple[str, str]:
     return str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
 
 
-def _proposal(sop_class_uid: str, transfer_syntax_uid: str) -> PresentationContext:
-    """One context for a compressed object as it is, or for a native one in either encoding."""
+def _proposals(sop_class_uid: str, transfer_syntax_uid: str) -> list[PresentationContext]:
+    """One context for a compressed object as it is, or one for each native encoding.
+
+    Two contexts leave the choice to us: in a single one the peer chooses.
+    """
     uid = UID(transfer_syntax_uid)
-    return build_context(sop_class_uid, [uid] if uid.is_compressed else list(_NATIVE))
+    syntaxes = [uid] if uid.is_compressed else _NATIVE
+    return [build_context(sop_class_uid, [syntax]) for syntax in syntaxes]
 
 
 def _batches(paths: Sequence[Path]) -> list[list[Path]]:
@@ -188,7 +195,7 @@ def _batches(paths: Sequence[Path]) -> list[list[Path]]:
     keys: set[tuple[str, str]] = set()
     for path in paths:
         key = _key(path)
-        if not batches or (key not in keys and len(keys) == MAX_CONTEXTS):
+        if not batches or (key not in keys and len(keys) == MAX_SOP_CLASSES):
             batches.append([])
             keys = set()
         keys.add(key)

@@ -6,12 +6,23 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from pynetdicom import ALL_TRANSFER_SYNTAXES, AE, AllStoragePresentationContexts, _config, evt
+from pydicom.uid import UID
+from pynetdicom import (
+    AE,
+    ALL_TRANSFER_SYNTAXES,
+    AllStoragePresentationContexts,
+    _config,
+    evt,
+    register_uid,
+)
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.service_class import StorageServiceClass
+from sqlalchemy.exc import SQLAlchemyError
 
 from node.config.model import Receive, Tls
 from node.errors import ConfigError, RejectedInstance
@@ -22,6 +33,7 @@ from node.receive.keep import Keeper, Received
 log = structlog.get_logger(__name__)
 
 SUCCESS = 0x0000
+VERIFICATION = UID("1.2.840.10008.1.1")
 OUT_OF_RESOURCES = 0xA700
 PROCESSING_FAILURE = 0x0110
 ACSE_TIMEOUT_S = 30
@@ -59,10 +71,13 @@ class StorageScp:
         receive = self._receive
         ae = AE(receive.ae_title)
         for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+            ae.add_supported_context(cast(UID, context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         for sop_class_uid in receive.private_sop_classes:
+            # Without this pynetdicom takes the class for no storage class and aborts.
+            keyword = f"PrivateStorage_{sop_class_uid.replace('.', '_')}"
+            register_uid(sop_class_uid, keyword, StorageServiceClass)
             ae.add_supported_context(sop_class_uid, ALL_TRANSFER_SYNTAXES)
-        ae.add_supported_context(Verification)
+        ae.add_supported_context(VERIFICATION)
         ae.maximum_pdu_size = receive.max_pdu_bytes
         ae.acse_timeout = ACSE_TIMEOUT_S
         ae.dimse_timeout = receive.network_timeout_s
@@ -102,7 +117,7 @@ class StorageScp:
             self._server = None
 
     def _on_requested(self, event: Event) -> None:
-        request = event.assoc.requestor.primitive
+        request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         rejection = self._admission.refuse(
             request.called_ae_title.strip(),
             request.calling_ae_title.strip(),
@@ -146,7 +161,7 @@ def answer_store(keep: Callable[[Received], object], event: Event) -> int:
     ``0x0000`` kept · ``0xA700`` out of resources, send again later · ``0xA900`` not what
     the request says · ``0xC000`` cannot be understood · ``0x0110`` a fault of ours.
     """
-    request = event.request
+    request = cast(C_STORE, event.request)
     sop_instance_uid = str(request.AffectedSOPInstanceUID or "")
     received = Received(
         sop_class_uid=str(request.AffectedSOPClassUID or ""),
@@ -166,11 +181,11 @@ def answer_store(keep: Callable[[Received], object], event: Event) -> int:
             reason=error.reason,
         )
         return error.status
-    except OSError as error:
+    except (OSError, SQLAlchemyError):
         INSTANCES_RECEIVED.labels(outcome="out of resources").inc()
-        log.error("instance.not_stored", sop_instance_uid=sop_instance_uid, reason=error.strerror)
+        log.exception("instance.not_stored", sop_instance_uid=sop_instance_uid)
         return OUT_OF_RESOURCES
-    except Exception:  # noqa: BLE001 - the association, and the next instance, must go on
+    except Exception:  # the association, and the next instance, must go on
         INSTANCES_RECEIVED.labels(outcome="failed").inc()
         log.exception("instance.failed", sop_instance_uid=sop_instance_uid)
         return PROCESSING_FAILURE

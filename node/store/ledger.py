@@ -9,14 +9,13 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, delete, func, select, update
 
-from node.domain import Artifact, DeliveryState, ResultKind, StudyState
+from node.domain import Artifact, DeliveryState, Outcome, ResultKind
 from node.store.database import (
     artifacts,
     deliveries,
     executors,
     insert_if_absent,
     reading,
-    revisions,
     steps,
 )
 
@@ -48,23 +47,6 @@ class DeliveryRow:
     reason: str
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one C-STORE of one object came to.
-
-    Parameters
-    ----------
-    status
-        DIMSE status of the response, None where there was none.
-    reason
-        Empty where it was delivered without remark.
-    """
-
-    state: DeliveryState
-    status: int | None
-    reason: str
 
 
 class Ledger:
@@ -160,6 +142,21 @@ class Ledger:
                         },
                     )
 
+    def artifacts(self, study_instance_uid: str, revision: int) -> int:
+        """How many objects a revision has written."""
+        with self._reader.connect() as connection:
+            return (
+                connection.scalar(
+                    select(func.count())
+                    .select_from(artifacts)
+                    .where(
+                        artifacts.c.study_instance_uid == study_instance_uid,
+                        artifacts.c.revision == revision,
+                    )
+                )
+                or 0
+            )
+
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether the node itself wrote this object."""
         with self._reader.connect() as connection:
@@ -243,26 +240,6 @@ class Ledger:
                     updated_at=now,
                 )
             )
-
-    def waiting_destinations(self) -> list[tuple[str, int, str]]:
-        """Study, revision, destination of what waits in revisions whose results are written."""
-        statement = (
-            select(deliveries.c.study_instance_uid, deliveries.c.revision, deliveries.c.destination)
-            .join(
-                revisions,
-                and_(
-                    revisions.c.study_instance_uid == deliveries.c.study_instance_uid,
-                    revisions.c.revision == deliveries.c.revision,
-                ),
-            )
-            .where(
-                deliveries.c.state == DeliveryState.WAITING,
-                revisions.c.state == StudyState.DELIVERING,
-            )
-            .distinct()
-        )
-        with self._reader.connect() as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
     def delivery_counts(self) -> dict[tuple[str, str], int]:
         """How many objects there are by destination and state."""

@@ -25,6 +25,7 @@ import structlog
 from engines.errors import EngineError
 from engines.package import Package
 from engines.pool import Pool
+from engines.registry import Catalogue
 from engines.types import Provenance, Result
 from node import __version__
 from node.config.load import config_digest
@@ -74,7 +75,7 @@ class Equipment:
     index: Index
     ledger: Ledger
     pool: Pool
-    packages: Mapping[str, Package]
+    catalogue: Catalogue
     clock: Callable[[], datetime]
 
 
@@ -87,7 +88,7 @@ class Steps:
         self._index = equipment.index
         self._ledger = equipment.ledger
         self._pool = equipment.pool
-        self._packages = equipment.packages
+        self._catalogue = equipment.catalogue
         self._clock = equipment.clock
         self._config_digest = config_digest(equipment.config)
 
@@ -99,7 +100,7 @@ class Steps:
                 revision,
                 self._index.study_instances(study_instance_uid),
                 self._config.rules,
-                {name: model_spec(package) for name, package in self._packages.items()},
+                model_specs(self._catalogue),
                 self._config_digest,
             )
             plan, already_done = self._without_repeats(plan)
@@ -169,11 +170,11 @@ class Steps:
         if not rows:
             return None
         subject = destination if attempt == 1 else f"{destination} (try {attempt})"
+        configured = self._config.destinations.get(destination)
+        if configured is None:
+            self._fail(rows, f"the configuration has no destination {destination!r} any more")
+            return None
         with self._timed(study_instance_uid, revision, "deliver", subject) as step:
-            configured = self._config.destinations.get(destination)
-            if configured is None:
-                self._fail(rows, f"the configuration has no destination {destination!r} any more")
-                return None
             problem = self._send(rows, configured, destination)
             rows = self._waiting(study_instance_uid, revision, destination)
             step.problem = problem or "; ".join(sorted({row.reason for row in rows}))
@@ -181,10 +182,8 @@ class Steps:
             return None
         retry = configured.retry
         if self._clock() - rows[0].created_at > timedelta(hours=retry.give_up_after_h):
-            self._fail(
-                rows,
-                f"gave up after {attempt} tries in {retry.give_up_after_h:g} h: {step.problem}",
-            )
+            hours = f"{retry.give_up_after_h:g} h"
+            self._fail(rows, f"gave up after {attempt} tries in {hours}: {step.problem}")
             return None
         return min(retry.first_s * 2.0 ** min(attempt - 1, 30), retry.longest_s)
 
@@ -301,8 +300,8 @@ class Steps:
             provenance=provenance,
             kinds=tuple(ResultKind(kind) for kind in manifest.output.dicom),
             title=manifest.metadata.title,
-            intended_use=manifest.metadata.intendedUse,
-            content_qualification=manifest.metadata.contentQualification,
+            intended_use=manifest.metadata.intended_use,
+            content_qualification=manifest.metadata.content_qualification,
             series_description=manifest.output.series_description,
             prefix=results.prefix,
             series_number=results.series_number_base + SERIES_NUMBERS_PER_RUN * run_number,
@@ -354,11 +353,15 @@ class Steps:
             )
 
     def _package(self, run: PlannedRun) -> Package:
-        package = self._packages.get(run.model)
-        if package is None or package.digest != run.model_digest:
+        try:
+            package = self._catalogue.get(run.model, run.model_version)
+        except EngineError as error:
+            raise PermanentError(str(error)) from error
+        if package.digest != run.model_digest:
             raise PermanentError(
-                f"the plan was made with {run.model} {run.model_version} "
-                f"({run.model_digest[:12]}), which is not in models_dir any more"
+                f"{run.model} {run.model_version} has changed since the plan was made: digest "
+                f"{package.digest[:12]}, planned {run.model_digest[:12]}; give a changed package "
+                "a new version"
             )
         return package
 
@@ -379,6 +382,12 @@ class Steps:
 
     def _timed(self, study: str, revision: int, step: str, subject: str) -> StepClock:
         return StepClock(self._ledger, self._clock, study, revision, step, subject)
+
+
+def model_specs(catalogue: Catalogue) -> dict[str, ModelSpec]:
+    """The newest version of each package, as planning needs it."""
+    names = {package.name for package in catalogue.packages}
+    return {name: model_spec(catalogue.get(name)) for name in sorted(names)}
 
 
 def model_spec(package: Package) -> ModelSpec:

@@ -1,0 +1,54 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+# Real CT series for the demo and the tests, read in place; its dependencies are not needed.
+CT_PACKAGE = pycerr==2.5.1
+
+DEBIAN_PACKAGES = orthanc dcmtk
+CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
+
+.PHONY: demo test check format test-deps bench install-dev clean
+
+demo: $(VENV)/.demo
+	$(BIN)/wetread demo
+
+test: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Orthanc and DCMTK for the tests against a real PACS; without root and apt those are skipped.
+test-deps:
+	@if ! { command -v Orthanc && command -v storescu; } >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $(DEBIAN_PACKAGES); \
+	fi
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/study_latency.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(PIP) install --quiet -e '.[demo]'
+	$(PIP) install --quiet --no-deps $(CT_PACKAGE)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(PIP) install --quiet -e '.[demo,dev]'
+	$(PIP) install --quiet --no-deps $(CT_PACKAGE)
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,130 @@
+"""Real DICOM peers on loopback, and waiting for conditions instead of sleeping."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+POLL_S = 0.02
+
+
+def wait_until(condition: Callable[[], object], *, within_s: float, what: str) -> None:
+    """Return as soon as the condition holds; fail with its name if it does not in time."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:g} s: {what}")
+        pause.wait(POLL_S)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Peer:
+    """A storage SCP that keeps data sets in memory and answers as the test wants.
+
+    Parameters
+    ----------
+    answer
+        Data set → DIMSE status.
+    sop_classes
+        Accepted SOP classes; None: all storage classes.
+    transfer_syntaxes
+        Accepted transfer syntaxes.
+    """
+
+    def __init__(
+        self,
+        *,
+        ae_title: str = "MAINPACS",
+        port: int = 0,
+        answer: Callable[[Dataset], int] = lambda _ds: 0x0000,
+        sop_classes: Sequence[str] | None = None,
+        transfer_syntaxes: Sequence[str] = tuple(ALL_TRANSFER_SYNTAXES),
+    ) -> None:
+        self.stored: list[Dataset] = []
+        self.associations = 0
+        self._answer = answer
+        ae = AE(ae_title)
+        ae.require_called_aet = True
+        classes = sop_classes or [c.abstract_syntax for c in AllStoragePresentationContexts]
+        for sop_class in classes:
+            ae.add_supported_context(sop_class, list(transfer_syntaxes))
+        ae.add_supported_context(VERIFICATION)
+        self._server = ae.start_server(
+            ("127.0.0.1", port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_ESTABLISHED, self._on_established),
+            ],
+        )
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def _on_established(self, _event: evt.Event) -> None:
+        self.associations += 1
+
+    def _on_store(self, event: evt.Event) -> int:
+        ds = event.dataset
+        ds.file_meta = event.file_meta
+        status = self._answer(ds)
+        if status == 0x0000:
+            self.stored.append(ds)
+        return status
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+
+
+@contextmanager
+def peer(**options: object) -> Iterator[Peer]:
+    """A peer for the length of a block."""
+    running = Peer(**options)  # type: ignore[arg-type]
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@contextmanager
+def association(
+    port: int,
+    datasets: Sequence[Dataset] = (),
+    *,
+    calling: str = "CT1",
+    called: str = "WETREAD",
+) -> Iterator[Association]:
+    """An association to the node that proposes what the data sets need, and C-ECHO."""
+    ae = AE(calling)
+    ae.add_requested_context(VERIFICATION)
+    pairs = {(str(d.SOPClassUID), str(d.file_meta.TransferSyntaxUID)) for d in datasets}
+    for sop_class, syntax in sorted(pairs):
+        ae.add_requested_context(sop_class, syntax or ExplicitVRLittleEndian)
+    opened = ae.associate("127.0.0.1", port, ae_title=called)
+    try:
+        yield opened
+    finally:
+        if opened.is_established:
+            opened.release()
+
+
+def store_all(port: int, datasets: Sequence[Dataset], *, calling: str = "CT1") -> list[int]:
+    """C-STORE data sets over one association and return the statuses."""
+    with association(port, datasets, calling=calling) as opened:
+        assert opened.is_established
+        return [int(opened.send_c_store(ds).Status) for ds in datasets]

@@ -1,0 +1,1 @@
+"""The configuration file: what is accepted, and what is said about the rest."""

@@ -1,0 +1,1 @@
+"""Tests of the engines: packages, geometry, sweeping, tasks, backends, pool."""

@@ -1,0 +1,1 @@
+"""Planning: completeness, series, conditions and routing."""

@@ -1,0 +1,55 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from node.store.files import Files, instance_path, result_folder
+
+
+def test_a_written_file_is_there_whole(tmp_path):
+    files = Files(tmp_path)
+
+    path = files.write("instances/ab/one.dcm", [b"first ", memoryview(b"second")])
+
+    assert path.read_bytes() == b"first second"
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_neither_file_nor_part(tmp_path):
+    files = Files(tmp_path)
+
+    def until_full():
+        yield b"some bytes"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        files.write("instances/ab/one.dcm", until_full())
+
+    assert not (tmp_path / "instances/ab/one.dcm").exists()
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+def test_writing_again_replaces_the_file_in_one_step(tmp_path):
+    files = Files(tmp_path)
+    files.write("results/a", [b"old"])
+
+    files.write("results/a", [b"new"])
+
+    assert files.path("results/a").read_bytes() == b"new"
+
+
+def test_the_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path):
+    files = Files(tmp_path)
+    kept = files.write("instances/ab/one.dcm", [b"acknowledged"])
+    (tmp_path / "parts" / "0123.part").write_bytes(b"never acknowledged")
+
+    assert files.sweep() == 1
+    assert kept.read_bytes() == b"acknowledged"
+
+
+def test_no_uid_that_came_over_the_wire_is_part_of_a_path():
+    assert ".." not in result_folder("../../etc/passwd", 1, 0)
+    assert instance_path("ab" * 32).startswith("instances/ab/ab/")

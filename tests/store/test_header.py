@@ -1,0 +1,72 @@
+"""Headers as they come from the field."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from node.errors import PermanentError
+from node.store.header import file_meta, read_header
+from tests.builders import ct_series
+
+
+def encoded(ds, transfer_syntax=ExplicitVRLittleEndian):
+    ds.file_meta.TransferSyntaxUID = transfer_syntax
+    stream = BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    stream.seek(0)
+    return stream
+
+
+def test_identifiers_and_rule_elements_are_read():
+    ds = ct_series(slices=1)[0]
+
+    header = read_header(encoded(ds))
+
+    assert header.study_instance_uid == ds.StudyInstanceUID
+    assert header.sop_class_uid == ds.SOPClassUID
+    assert header.attributes["Modality"] == "CT"
+    assert header.attributes["Rows"] == ds.Rows
+    assert header.attributes["PixelSpacing"] == [float(v) for v in ds.PixelSpacing]
+
+
+def test_no_patient_identification_is_kept_in_the_index():
+    ds = ct_series(slices=1)[0]
+
+    text = str(read_header(encoded(ds)))
+
+    assert str(ds.PatientName) not in text
+    assert str(ds.PatientID) not in text
+
+
+def test_a_deflated_data_set_is_read():
+    ds = ct_series(slices=1)[0]
+
+    header = read_header(encoded(ds, DeflatedExplicitVRLittleEndian))
+
+    assert header.attributes["Modality"] == "CT"
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_an_instance_without_an_identifier_is_refused_by_name(keyword):
+    ds = ct_series(slices=1)[0]
+    delattr(ds, keyword)
+
+    with pytest.raises(PermanentError, match=keyword):
+        read_header(encoded(ds))
+
+
+def test_bytes_that_are_no_data_set_are_refused():
+    meta = file_meta("1.2.840.10008.5.1.4.1.1.2", "1.2.3", str(ExplicitVRLittleEndian), "CT1")
+
+    with pytest.raises(PermanentError):
+        read_header(BytesIO(meta + b"\xff" * 64))
+
+
+def test_one_broken_element_does_not_cost_the_instance():
+    ds = ct_series(slices=1)[0]
+    raw = encoded(ds).getvalue().replace(b"AXIAL", b"\x80\xff\x01AL")
+
+    assert read_header(BytesIO(raw)).attributes["Modality"] == "CT"

@@ -1,0 +1,74 @@
+"""What the ledger promises of steps, artifacts and deliveries."""
+
+from __future__ import annotations
+
+from node.domain import DeliveryState, Outcome, ResultKind
+from node.store.ledger import StepRow
+from tests.builders.records import NOON, after, artifact
+
+
+def test_recording_the_same_objects_again_changes_nothing(ledger):
+    ledger.record_artifacts([artifact(1), artifact(2)], "key", NOON)
+    ledger.record_artifacts([artifact(1), artifact(2)], "key", after(5))
+
+    assert ledger.artifacts("1.2.3", 1) == 2
+    assert len(ledger.deliveries("1.2.3", 1)) == 2
+
+
+def test_every_destination_has_a_row_of_its_own(ledger):
+    ledger.record_artifacts([artifact(destinations=("pacs", "archive"))], "key", NOON)
+
+    ledger.record_outcome("2.25.1", "pacs", Outcome(DeliveryState.DELIVERED, 0, ""), after(1))
+
+    states = {row.destination: row.state for row in ledger.deliveries("1.2.3", 1)}
+    assert states == {"pacs": DeliveryState.DELIVERED, "archive": DeliveryState.WAITING}
+
+
+def test_what_is_delivered_stays_delivered(ledger):
+    ledger.record_artifacts([artifact()], "key", NOON)
+    ledger.record_outcome("2.25.1", "pacs", Outcome(DeliveryState.DELIVERED, 0, ""), after(1))
+
+    ledger.record_outcome(
+        "2.25.1", "pacs", Outcome(DeliveryState.FAILED, None, "late news"), after(2)
+    )
+
+    assert ledger.deliveries("1.2.3", 1)[0].state is DeliveryState.DELIVERED
+
+
+def test_segmentations_are_sent_before_the_reports_that_refer_to_them(ledger):
+    ledger.record_artifacts(
+        [artifact(1, kind=ResultKind.SR), artifact(2, kind=ResultKind.SEG)], "key", NOON
+    )
+
+    assert [row.kind for row in ledger.deliveries("1.2.3", 1)] == [ResultKind.SEG, ResultKind.SR]
+
+
+def test_the_node_knows_its_own_results(ledger):
+    ledger.record_artifacts([artifact()], "key", NOON)
+
+    assert ledger.is_own_result("2.25.1")
+    assert not ledger.is_own_result("1.2.3.1.1")
+
+
+def test_a_repeated_step_replaces_its_earlier_row(ledger):
+    ledger.record_step("1.2.3", 1, StepRow("infer", "0: ct-lungs", 2.0, NOON, "out of memory"))
+    ledger.record_step("1.2.3", 1, StepRow("infer", "0: ct-lungs", 3.0, after(9), ""))
+
+    assert ledger.steps("1.2.3", 1) == [StepRow("infer", "0: ct-lungs", 3.0, after(9), "")]
+
+
+def test_a_run_is_known_by_the_first_revision_that_made_it(ledger):
+    ledger.record_artifacts([artifact(1)], "key", NOON)
+    ledger.record_artifacts([artifact(2, revision=2)], "key", after(9))
+
+    assert ledger.revision_that_made("key") == 1
+    assert ledger.revision_that_made("another key") is None
+
+
+def test_a_silent_work_process_is_found_dead(ledger):
+    ledger.beat("a", NOON)
+    ledger.beat("b", after(100))
+
+    assert ledger.dead_executors(after(50)) == ["a"]
+    ledger.forget_executor("a")
+    assert ledger.dead_executors(after(50)) == []
