@@ -29,7 +29,9 @@ PATIENT_DATA = frozenset(
 )
 """Keys that never reach a log line, whoever logs them."""
 
-_NOISY = ("pynetdicom", "pydicom", "apscheduler", "dbos", "highdicom", "uvicorn.access")
+_NOISY = ("pynetdicom", "apscheduler", "dbos", "highdicom", "uvicorn.access")
+_QUOTES_HEADERS = "pydicom"
+"""Its events quote the values they complain about: patient data."""
 
 
 def drop_patient_data(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -100,3 +102,4 @@ def configure_logging(
         library.handlers = []
         library.propagate = True
         library.setLevel(max(logging.WARNING, root.level))
+    logging.getLogger(_QUOTES_HEADERS).setLevel(logging.CRITICAL + 1)

@@ -1,1 +1,1 @@
-"""When a study is complete and what is to be done with it; pure functions of what the index holds."""
+"""When a study is complete and what is done with it; pure functions of what was received."""

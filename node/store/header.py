@@ -16,48 +16,12 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
+from node.config.fields import HEADER_FIELDS
 from node.errors import PermanentError
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
-KEYWORDS = (
-    "Modality",
-    "BodyPartExamined",
-    "ImageType",
-    "SeriesDescription",
-    "StudyDescription",
-    "ProtocolName",
-    "RequestedProcedureDescription",
-    "SeriesNumber",
-    "InstanceNumber",
-    "AcquisitionNumber",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "StationName",
-    "InstitutionName",
-    "ViewPosition",
-    "PatientOrientation",
-    "Laterality",
-    "ImageLaterality",
-    "PhotometricInterpretation",
-    "PresentationIntentType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "FrameOfReferenceUID",
-    "ConvolutionKernel",
-    "ContrastBolusAgent",
-    "KVP",
-    "PatientAge",
-    "PatientSex",
-    "BurnedInAnnotation",
-)
+KEYWORDS = tuple(word for word in HEADER_FIELDS if word not in IDENTIFIERS)
 """Elements that rules may look at without opening the file again."""
 
 _TAGS = [tag for word in (*IDENTIFIERS, *KEYWORDS) if (tag := tag_for_keyword(word)) is not None]

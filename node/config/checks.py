@@ -1,0 +1,194 @@
+"""What no single key can tell: names that point nowhere, loops, files that are not there.
+
+All checks read the plain values of the file and shrug at wrong types, so that they also
+report what they find while other mistakes are still in the file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.config.model import Config, Destination, Receive, Web
+from node.config.problem import Location, Severity, suggestion
+
+ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - names it, does not bind it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem before its line is known."""
+
+    location: Location
+    message: str
+    severity: Severity = Severity.ERROR
+
+
+def cross_check(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
+    """Check what several keys, or a key and the disk, say together.
+
+    Parameters
+    ----------
+    data
+        The file's content, valid or not.
+    folder
+        Folder of the file; relative paths start there.
+    """
+    yield from _rules(data)
+    yield from _peers(data)
+    yield from _destinations(data)
+    yield from _paths(data, folder)
+    yield from _models(data, folder)
+    yield from _web(data)
+
+
+def resolved(folder: Path, path: str | Path) -> Path:
+    """Make a path of the file absolute: a relative one starts at the file's folder."""
+    return (folder / path).absolute()
+
+
+def _rules(data: dict[str, Any]) -> Iterator[Finding]:
+    destinations = _mapping(data.get("destinations"))
+    first: dict[str, int] = {}
+    for index, rule in enumerate(_list(data.get("rules"))):
+        rule = _mapping(rule)
+        name = rule.get("name")
+        if isinstance(name, str) and name in first:
+            message = f"two rules have the name {name!r} (rules[{first[name]}] is the other)"
+            yield Finding(("rules", index, "name"), message)
+        elif isinstance(name, str):
+            first[name] = index
+        for place, target in enumerate(_list(rule.get("send_to"))):
+            if isinstance(target, str) and target not in destinations:
+                message = f"no destination {target!r}{suggestion(target, destinations)}"
+                yield Finding(("rules", index, "send_to", place), message)
+
+
+def _peers(data: dict[str, Any]) -> Iterator[Finding]:
+    receive = _mapping(data.get("receive"))
+    peers = receive.get("accept_from")
+    if not peers and isinstance(peers, list | None):
+        message = "no peer is listed: the node accepts studies from nobody"
+        yield Finding(("receive", "accept_from"), message, Severity.NOTE)
+    first: dict[tuple[Any, Any], int] = {}
+    for index, peer in enumerate(_list(peers)):
+        peer = _mapping(peer)
+        who = (peer.get("ae_title"), peer.get("host"))
+        if not all(isinstance(part, str | None) for part in who) or who[0] is None:
+            continue
+        if who in first:
+            message = f"{who[0]!r} from {who[1] or 'any host'} is listed twice"
+            yield Finding(("receive", "accept_from", index), message)
+        first[who] = index
+
+
+def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
+    receive = _mapping(data.get("receive"))
+    own_title = receive.get("ae_title", _default(Receive, "ae_title"))
+    for name, destination in _mapping(data.get("destinations")).items():
+        destination = _mapping(destination)
+        here: Location = ("destinations", name)
+        if _is_this_node(destination, receive):
+            message = "this is the node itself: its results would come back as new studies"
+            yield Finding(here, message)
+        elif destination.get("ae_title") == own_title:
+            message = f"has the node's own AE title {own_title!r}; every AE title should be unique"
+            yield Finding((*here, "ae_title"), message, Severity.NOTE)
+        if destination.get("storage_commitment") is True:
+            message = "accepted, but this version does not ask for commitment"
+            yield Finding((*here, "storage_commitment"), message, Severity.NOTE)
+
+
+def _is_this_node(destination: dict[str, Any], receive: dict[str, Any]) -> bool:
+    """Whether results sent there arrive at the node's own storage SCP."""
+    port = destination.get("port", _default(Destination, "port"))
+    if port != receive.get("port", _default(Receive, "port")):
+        return False
+    host = destination.get("host")
+    listens_on = receive.get("host", _default(Receive, "host"))
+    if not isinstance(host, str) or not isinstance(listens_on, str):
+        return False
+    if host == listens_on or host in ANY_ADDRESS:
+        return True
+    everywhere = listens_on in ANY_ADDRESS
+    if is_loopback(host):
+        return everywhere or is_loopback(listens_on)
+    return everywhere and host.lower() == platform.node().lower()
+
+
+def _paths(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
+    tls = _mapping(_mapping(data.get("receive")).get("tls"))
+    places: list[tuple[Location, Any]] = [
+        (("data_dir",), data.get("data_dir")),
+        (("models_dir",), data.get("models_dir")),
+    ]
+    for key in ("certificate", "key", "ca"):
+        places.append((("receive", "tls", key), tls.get(key)))
+    for location, path in places:
+        if not isinstance(path, str):
+            continue
+        if not path:
+            yield Finding(location, "empty; expected a path")
+        elif path.startswith("~"):
+            yield Finding(location, "'~' is not filled in; write the whole path")
+        elif "tls" in location and (trouble := _unreadable_file(resolved(folder, path))):
+            yield Finding(location, trouble)
+
+
+def _models(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
+    written = data.get("models_dir", str(_default(Config, "models_dir")))
+    if not isinstance(written, str):
+        return
+    models_dir = resolved(folder, written)
+    try:
+        known = {entry.name for entry in models_dir.iterdir() if entry.is_dir()}
+    except FileNotFoundError:
+        message = f"{models_dir} does not exist: no model can run"
+        yield Finding(("models_dir",), message, Severity.NOTE)
+        return
+    except OSError as error:
+        yield Finding(("models_dir",), f"{models_dir} cannot be read: {error.strerror}")
+        return
+    for index, rule in enumerate(_list(data.get("rules"))):
+        for place, model in enumerate(_list(_mapping(rule).get("run"))):
+            if isinstance(model, str) and model not in known:
+                message = f"no model package {model!r} in {models_dir}{suggestion(model, known)}"
+                yield Finding(("rules", index, "run", place), message)
+
+
+def _web(data: dict[str, Any]) -> Iterator[Finding]:
+    host = _mapping(data.get("web")).get("host", _default(Web, "host"))
+    if isinstance(host, str) and not is_loopback(host):
+        message = f"{host} can be reached from other machines, and the page has no login"
+        yield Finding(("web", "host"), message, Severity.NOTE)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.localdomain", "ip6-localhost")
+
+
+def _unreadable_file(path: Path) -> str | None:
+    try:
+        return None if path.is_file() else f"no such file: {path}"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+
+
+def _default(section: type[Any], name: str) -> Any:
+    return section.model_fields[name].default
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,175 @@
+"""Rules and series → the plan of one revision of a study, and why nothing else is done.
+
+A rule looks at each series and, for models that read single images, at each image. All
+series that meet a rule are read: choosing one of them would be silence about the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from node.config.condition import ConditionValue, check_field, parse_condition
+from node.config.fields import COMPUTED_FIELDS
+from node.config.model import Rule
+from node.domain import Instance, ModelSpec, Plan, PlannedRun, Series, digest_of
+from node.plan.match import first_failure
+from node.plan.series import summarise
+from node.plan.values import series_label
+
+
+def plan_study(
+    study_instance_uid: str,
+    revision: int,
+    instances: Sequence[Instance],
+    rules: Sequence[Rule],
+    models: Mapping[str, ModelSpec],
+    config_digest: str,
+) -> Plan:
+    """Decide what is done with a study; the same input gives the same plan, in any order.
+
+    Parameters
+    ----------
+    instances
+        All that has been received of the study, in any order and version.
+    models
+        The packages that can run, by name; a rule's model that is not among them is
+        reported in ``not_run``.
+
+    Returns
+    -------
+    Plan
+        Runs in the order of rules, models, series and images. A case that two rules ask
+        the same model for is run once, for the destinations of both.
+    """
+    draft = _Draft()
+    if not instances:
+        draft.leave_out("the study has no instances")
+    views: dict[bool, list[Series]] = {}
+    for keep_derived in sorted({_names_image_type(rule) for rule in rules}):
+        views[keep_derived], left_out = summarise(instances, keep_derived=keep_derived)
+        for sentence in left_out:
+            draft.leave_out(sentence)
+    for rule in rules:
+        _apply(rule, views[_names_image_type(rule)], models, draft)
+    return Plan(
+        study_instance_uid=study_instance_uid,
+        revision=revision,
+        config_digest=config_digest,
+        runs=tuple(draft.runs.values()),
+        not_run=tuple(draft.not_run),
+    )
+
+
+@dataclass
+class _Draft:
+    """A plan in the making: one run for each model and case, each sentence once."""
+
+    runs: dict[tuple[str, str, tuple[str, ...]], PlannedRun] = field(default_factory=dict)
+    not_run: dict[str, None] = field(default_factory=dict)
+
+    def leave_out(self, sentence: str) -> None:
+        self.not_run[sentence] = None
+
+    def run(self, rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> None:
+        case = sorted(case, key=lambda image: image.sop_instance_uid)
+        uids = tuple(image.sop_instance_uid for image in case)
+        key = (model.name, series.series_instance_uid, uids)
+        known = self.runs.get(key)
+        earlier = known.destinations if known else ()
+        destinations = tuple(dict.fromkeys((*earlier, *rule.send_to)))
+        if known:
+            self.runs[key] = replace(known, destinations=destinations)
+            return
+        self.runs[key] = PlannedRun(
+            rule=rule.name,
+            model=model.name,
+            model_version=model.version,
+            model_digest=model.digest,
+            series_instance_uid=series.series_instance_uid,
+            sop_instance_uids=uids,
+            instance_digests=tuple(image.digest for image in case),
+            inputs_digest=digest_of(*sorted(image.digest for image in case)),
+            destinations=destinations,
+        )
+
+
+def _names_image_type(rule: Rule) -> bool:
+    """Whether a rule itself says which derived images it wants."""
+    return "ImageType" in rule.when
+
+
+def _apply(
+    rule: Rule, series: Sequence[Series], models: Mapping[str, ModelSpec], draft: _Draft
+) -> None:
+    """Add to the draft what one rule asks for."""
+    if not series:
+        draft.leave_out(f"{rule.name}: the study has no series of images")
+    for name in dict.fromkeys(rule.run):
+        if name not in models:
+            draft.leave_out(f"{rule.name}: model {name} is not among the packages that can run")
+            continue
+        select = _select(models[name])
+        if isinstance(select, str):
+            draft.leave_out(f"{rule.name}: model {name} cannot be used: {select}")
+            continue
+        for one in series:
+            place = f"{rule.name}, {series_label(one.series_instance_uid, one.attributes)}"
+            for case, reason in _cases(rule, models[name], select, one):
+                if reason is None:
+                    draft.run(rule, models[name], one, case)
+                else:
+                    draft.leave_out(f"{place}: {reason}")
+
+
+def _cases(
+    rule: Rule, model: ModelSpec, select: Mapping[str, ConditionValue], series: Series
+) -> Iterator[tuple[Sequence[Instance], str | None]]:
+    """Yield each case with None, or no case with the reason why it is not one."""
+    if not model.per_image:
+        reason = _why_not(rule, model, select, series.attributes)
+        yield (series.instances if reason is None else (), reason)
+        return
+    computed = {name: series.attributes.get(name) for name in COMPUTED_FIELDS}
+    reasons: Counter[str] = Counter()
+    for image in sorted(series.instances, key=lambda image: image.sop_instance_uid):
+        attributes = {**computed, **image.attributes, "SOPClassUID": image.sop_class_uid}
+        reason = _why_not(rule, model, select, attributes)
+        if reason is None:
+            yield (image,), None
+        else:
+            reasons[reason] += 1
+    total = len(series.instances)
+    for reason, count in reasons.items():
+        yield (), reason if total == 1 else f"{count} of {total} images: {reason}"
+
+
+def _why_not(
+    rule: Rule,
+    model: ModelSpec,
+    select: Mapping[str, ConditionValue],
+    attributes: Mapping[str, Any],
+) -> str | None:
+    """Say what keeps a model from a case: the rule first, then the package."""
+    if reason := first_failure(rule.when, attributes):
+        return reason
+    if reason := first_failure(select, attributes):
+        return f"model {model.name} needs other input: {reason}"
+    return None
+
+
+def _select(model: ModelSpec) -> dict[str, ConditionValue] | str:
+    """Check a package's own conditions, or say what is wrong with them."""
+    select = {}
+    for name, raw in model.select.items():
+        if problem := check_field(name):
+            return f"select: {problem}"
+        try:
+            select[name] = parse_condition(raw)
+        except ValidationError:
+            return f"select: the condition on {name} is not in the language of the rules"
+    return select
