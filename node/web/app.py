@@ -1,0 +1,237 @@
+"""The status site: read only, without a login, the same content as `wetread studies`.
+
+It shows UIDs, states, reasons and times; the index has nothing else about a patient.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+from threading import Event
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from node.config.model import Web
+from node.domain import StudyState
+from node.errors import ConfigError
+from node.store.index import Index
+from node.store.ledger import Ledger
+from node.web.collector import StateCollector
+from node.web.pages import Pages
+
+log = structlog.get_logger(__name__)
+
+STUDIES_SHOWN = 100
+REFRESH_S = 10
+ENDED = frozenset({StudyState.DONE, StudyState.NOT_ELIGIBLE, StudyState.FAILED})
+SHUTDOWN_S = 5
+
+
+class Site:
+    """The answers of the status site.
+
+    Parameters
+    ----------
+    index, ledger
+        Only read.
+    pages
+        Renders the templates.
+    """
+
+    def __init__(self, index: Index, ledger: Ledger, pages: Pages) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._pages = pages
+        # Not the global registry: its counters belong to the roles in other processes.
+        self._registry = CollectorRegistry()
+        self._registry.register(StateCollector(index, ledger))
+
+    def studies(self, request: Request) -> Response:
+        """The studies that received something last."""
+        counts = self._index.counts_by_state()
+        return self._pages.respond(
+            request,
+            "studies.html",
+            refresh_s=REFRESH_S,
+            studies=self._index.list_studies(STUDIES_SHOWN),
+            counts={state: counts[state] for state in StudyState if state in counts},
+            total=sum(counts.values()),
+        )
+
+    def study(self, request: Request) -> Response:
+        """One study: its revisions with plan, steps and deliveries."""
+        uid = request.path_params["study_instance_uid"]
+        study = self._index.study(uid)
+        if study is None:
+            raise HTTPException(404, f"No study {uid} was received.")
+        return self._pages.respond(
+            request,
+            "study.html",
+            refresh_s=None if study.state in ENDED else REFRESH_S,
+            study=study,
+            returned=self._index.returned_count(uid),
+            revisions=[
+                {
+                    "row": row,
+                    "steps": self._ledger.steps(uid, row.revision),
+                    "deliveries": self._ledger.deliveries(uid, row.revision),
+                }
+                for row in reversed(self._index.revisions(uid))
+            ],
+        )
+
+    def health(self, _request: Request) -> Response:
+        """200 as long as the database answers."""
+        try:
+            self._index.counts_by_state()
+        except SQLAlchemyError as error:
+            log.warning("database.unreachable", error=type(error).__name__)
+            return JSONResponse({"database": "does not answer"}, status_code=503)
+        return JSONResponse({"database": "answers"})
+
+    def metrics(self, _request: Request) -> Response:
+        """Studies and deliveries by state, in Prometheus' text format."""
+        return Response(
+            generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Answer a request for something that is not here."""
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+        return self._pages.respond(
+            request,
+            "error.html",
+            status_code=error.status_code,
+            headers=error.headers,
+            message=error.detail,
+        )
+
+    def no_database(self, request: Request, error: Exception) -> Response:
+        """Answer while the database does not; its message may hold its address and is kept out."""
+        log.error("database.unreachable", error=type(error).__name__)
+        return self._pages.respond(
+            request, "error.html", status_code=503, message="The database does not answer."
+        )
+
+
+class ExtraHeaders:
+    """Puts the same headers on every response.
+
+    Parameters
+    ----------
+    app
+        The application inside.
+    headers
+        By name.
+    """
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def build(index: Index, ledger: Ledger) -> Starlette:
+    """Make the ASGI application: ``/``, ``/studies/{uid}``, ``/healthz`` and ``/metrics``."""
+    pages = Pages()
+    site = Site(index, ledger, pages)
+    headers = {
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src {pages.style_source}; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",  # the address holds a Study Instance UID
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    app = Starlette(
+        routes=[
+            Route("/", site.studies),
+            Route("/studies/{study_instance_uid}", site.study),
+            Route("/healthz", site.health),
+            Route("/metrics", site.metrics),
+        ],
+        middleware=[Middleware(ExtraHeaders, headers=headers)],
+        exception_handlers={HTTPException: site.refused, SQLAlchemyError: site.no_database},
+    )
+    # A redirect would be to whatever Host the client has sent.
+    app.router.redirect_slashes = False
+    return app
+
+
+def serve(web: Web, index: Index, ledger: Ledger, stop: Event) -> None:
+    """Serve the status site in this thread until `stop` is set.
+
+    Raises
+    ------
+    ConfigError
+        If the port is taken, or the host is not an address of this machine.
+    """
+    with _listen(web) as listener:
+        log.info("web.listening", host=web.host, port=web.port)
+        config = uvicorn.Config(
+            build(index, ledger),
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        _Server(config, stop).run(sockets=[listener])
+    log.info("web.stopped")
+
+
+class _Server(uvicorn.Server):
+    """Ends when an event is set, not only on a signal."""
+
+    def __init__(self, config: uvicorn.Config, stop: Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stop.is_set()
+
+
+def _listen(web: Web) -> socket.socket:
+    # Bound here and not by uvicorn, which would log the error and exit the process.
+    try:
+        family, *_, address = socket.getaddrinfo(
+            web.host, web.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"web.host: cannot resolve {web.host}: {error}") from error
+    try:
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        key = "web.host" if error.errno == errno.EADDRNOTAVAIL else "web.port"
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(
+            f"{key}: cannot listen on {web.host}:{web.port}: {reason}; choose another"
+        ) from error

@@ -1,0 +1,87 @@
+"""What machines ask the status site: is it well, and how much is where."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from node.domain import DeliveryState
+from node.store.database import metadata
+
+
+def scrape(browser):
+    """Samples by name and labels."""
+    answer = browser.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def study(state):
+    return ("wetread_studies", ("state", state))
+
+
+def delivery(destination, state):
+    return ("wetread_deliveries", ("destination", destination), ("state", state))
+
+
+def test_the_node_is_well_while_its_database_answers(browser):
+    answer = browser.get("/healthz")
+
+    assert (answer.status, answer.json) == (200, {"database": "answers"})
+
+
+def test_the_node_is_not_well_without_its_database(browser, database):
+    metadata.drop_all(database)
+
+    answer = browser.get("/healthz")
+
+    assert (answer.status, answer.json) == (503, {"database": "does not answer"})
+
+
+def test_studies_are_counted_by_state_also_where_there_are_none(browser, past):
+    past.one_study_of_each_fate()
+
+    assert scrape(browser) == {
+        study("receiving"): 1,
+        study("queued"): 0,
+        study("delivering"): 0,
+        study("done"): 1,
+        study("not eligible"): 1,
+        study("failed"): 1,
+        delivery("pacs", "waiting"): 0,
+        delivery("pacs", "delivered"): 2,
+        delivery("pacs", "failed"): 0,
+    }
+
+
+def test_deliveries_are_counted_by_destination_and_state(browser, past):
+    past.received()
+    past.completed()
+    past.made("1.9.1", "1.9.2", "1.9.3", destinations=("archive", "pacs"))
+    past.sent("1.9.1", DeliveryState.DELIVERED, 0, destination="pacs")
+    past.sent("1.9.2", DeliveryState.FAILED, 0xA900, destination="archive")
+
+    samples = scrape(browser)
+
+    assert samples[delivery("pacs", "delivered")] == 1
+    assert samples[delivery("pacs", "waiting")] == 2
+    assert samples[delivery("archive", "failed")] == 1
+    assert samples[delivery("archive", "waiting")] == 2
+
+
+def test_each_scrape_reads_again(browser, past):
+    assert scrape(browser)[study("receiving")] == 0
+
+    past.received()
+
+    assert scrape(browser)[study("receiving")] == 1
+
+
+def test_no_uid_is_a_label(browser, past):
+    past.one_study_of_each_fate()
+
+    assert "1.2." not in browser.get("/metrics").text
