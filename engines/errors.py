@@ -19,7 +19,7 @@ class PackageError(EngineError):
     """A model package is wrong; the message names file, key and problem."""
 
 
-class BackendUnavailable(EngineError):
+class BackendUnavailable(EngineError):  # noqa: N818 - a state, not a mistake
     """The backend cannot run on this machine; the message says what to install."""
 
 
@@ -31,5 +31,5 @@ class InferenceError(EngineError):
     """The model failed on valid input."""
 
 
-class OutOfMemory(InferenceError):
+class OutOfMemory(InferenceError):  # noqa: N818 - the field's word
     """The device has no room for this input."""

@@ -28,7 +28,7 @@ class Grid:
     shape
         Number of slices, rows and columns. A radiograph has one slice.
     affine
-        4×4 float64: maps the voxel index ``(k, j, i, 1)`` of a voxel's *centre* to
+        4 by 4 float64: maps the voxel index ``(k, j, i, 1)`` of a voxel's *centre* to
         LPS mm. For a projection image it is diagonal and holds the spacing only.
     patient_frame
         False for projection images: the affine is then no place in the patient.

@@ -49,7 +49,8 @@ def weights(patch: int, blend: str) -> FloatArray:
     if blend == "constant":
         return np.ones(patch, dtype=np.float32)
     distance = (np.arange(patch) - (patch - 1) / 2) / (SIGMA_SCALE * patch)
-    return np.maximum(np.exp(-0.5 * distance**2), FLOOR).astype(np.float32)
+    bell: FloatArray = np.maximum(np.exp(-0.5 * distance**2), FLOOR).astype(np.float32)
+    return bell
 
 
 def sweep(
@@ -102,11 +103,17 @@ def sweep(
 
     # The weights are outer products, so their sum over all windows is one as well.
     for axis, (places, values) in enumerate(zip(starts, axes, strict=True)):
-        cover = np.zeros(padded.shape[1 + axis], dtype=np.float32)
-        for start in places:
-            cover[start : start + len(values)] += values
+        cover = _cover(padded.shape[1 + axis], places, values)
         total /= cover.reshape([-1 if other == axis else 1 for other in range(3)])
     return total[inside]
+
+
+def _cover(size: int, starts: list[int], values: FloatArray) -> FloatArray:
+    """Sum the weights of all windows along one axis."""
+    cover = np.zeros(size, dtype=np.float32)
+    for start in starts:
+        cover[start : start + len(values)] += values
+    return cover
 
 
 def _padded(volume: FloatArray, patch: Corner) -> tuple[FloatArray, tuple[slice, ...]]:

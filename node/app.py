@@ -9,6 +9,7 @@ The roles share nothing but the data directory and the database.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.errors import EngineError
 from engines.pool import Pool
 from node.config.model import Config
-from node.encode.base import warm_up
+from node.encode.warm import warm_up
 from node.errors import ConfigError
 from node.receive.keep import Keeper
 from node.receive.scp import StorageScp
@@ -170,4 +171,8 @@ def supervise(config_file: Path, roles: Sequence[str], stop: Event) -> None:
 
 def _start(config_file: Path, role: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "node", "run", "--config", str(config_file), "--role", role]
-    return subprocess.Popen([*command, "--supervised"], stdin=subprocess.PIPE)  # noqa: S603
+    # OpenBLAS threads that spin against ONNX Runtime's make resampling several times slower.
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+        [*command, "--supervised"], stdin=subprocess.PIPE, env=environment
+    )

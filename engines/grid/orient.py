@@ -30,13 +30,13 @@ class Orientation:
         """Turn an array (…, k, j, i) on the source's axes; a view, any dtype."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.axes))
-        return turned[self._flip()]
+        return np.flip(turned, self._flipped(lead))
 
     def undo(self, array: Array) -> Array:
         """Turn an array (…, k, j, i) back to the source's axes; a view, any dtype."""
         lead = array.ndim - 3
         back = np.argsort(self.axes)
-        turned: Array = array[self._flip()]
+        turned = np.flip(array, self._flipped(lead))
         return turned.transpose(*range(lead), *(lead + int(axis) for axis in back))
 
     def grid(self, source: Grid) -> Grid:
@@ -52,8 +52,8 @@ class Orientation:
             (shape[0], shape[1], shape[2]), affine, source.patient_frame, source.spacing_known
         )
 
-    def _flip(self) -> tuple[object, ...]:
-        return (..., *(slice(None, None, -1 if flipped else 1) for flipped in self.flips))
+    def _flipped(self, lead: int) -> tuple[int, ...]:
+        return tuple(lead + axis for axis, flipped in enumerate(self.flips) if flipped)
 
 
 IDENTITY = Orientation((0, 1, 2), (False, False, False))

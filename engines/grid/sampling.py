@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.errors import InputError
-from engines.types import BoolArray, FloatArray, Grid
+from engines.types import Array, BoolArray, FloatArray, Grid
 
 Shape = tuple[int, int, int]
 
@@ -169,9 +169,12 @@ def _along(array: FloatArray, axis: int, size: int, *, antialias: bool) -> Float
     if have == size:
         return array
     matrix = _matrix(have, size, antialias=antialias)
+    resampled: FloatArray
     if axis == -3:
-        return np.tensordot(matrix, array, axes=1)
-    return np.matmul(array, matrix.T) if axis == -1 else np.matmul(matrix, array)
+        resampled = np.tensordot(matrix, array, axes=1)
+    else:
+        resampled = np.matmul(array, matrix.T) if axis == -1 else np.matmul(matrix, array)
+    return resampled
 
 
 def _matrix(have: int, want: int, *, antialias: bool) -> FloatArray:
@@ -188,14 +191,16 @@ def _matrix(have: int, want: int, *, antialias: bool) -> FloatArray:
     for offset, weight in enumerate(kernel, start=-radius):
         np.add.at(matrix, (rows, np.clip(below + offset, 0, have - 1)), weight * (1 - share))
         np.add.at(matrix, (rows, np.clip(above + offset, 0, have - 1)), weight * share)
-    return matrix.astype(np.float32)
+    weights: FloatArray = matrix.astype(np.float32)
+    return weights
 
 
-def _gaussian(sigma: float) -> FloatArray:
+def _gaussian(sigma: float) -> Array:
     """Sum-one kernel, the same as scipy.ndimage.gaussian_filter1d with truncate 4."""
     radius = int(4.0 * sigma + 0.5)
-    kernel: FloatArray = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return kernel / kernel.sum()
+    kernel: Array = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel /= kernel.sum()
+    return kernel
 
 
 __all__ = ["Sampling", "Shape", "fitted", "same", "spaced"]

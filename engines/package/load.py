@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +36,7 @@ class Package:
     """
 
     root: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     digest: str
 
     @property

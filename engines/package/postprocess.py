@@ -18,9 +18,7 @@ class LabelEntry(Section):
     """One value of the label map."""
 
     name: Text = Field(max_length=64, description="short name, unique in the package")
-    category: CodeTriple = Field(
-        description="segmented property category [scheme, value, meaning]"
-    )
+    category: CodeTriple = Field(description="segmented property category [scheme, value, meaning]")
     type: CodeTriple = Field(description="segmented property type [scheme, value, meaning]")
     color: tuple[Colour, Colour, Colour] = Field(description="display colour, sRGB, 0 … 255")
     measurements: tuple[MeasurementName, ...] | None = Field(
@@ -95,8 +93,8 @@ class Postprocess(Section):
     )
     abstain: tuple[Share, Share] | None = Field(
         default=None,
-        description="classify: no class is chosen while the highest probability lies in "
-        "lowest ≤ p < highest",
+        description="classify: [lowest, highest]; no class is chosen while the probability of "
+        "the second of two exclusive classes, else the highest of all, lies in it",
     )
     measurements: tuple[MeasurementName, ...] = Field(
         default=(), description="segment: what is measured of each label found"

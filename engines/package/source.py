@@ -31,7 +31,9 @@ class Source:
         self._root: yaml.Node | None = None
         try:
             if aliases := list(_aliases(text)):
-                self.problems = [(line, "aliases are not allowed") for line in aliases]
+                self.problems = [
+                    (line, "aliases are not allowed; write the value out") for line in aliases
+                ]
                 return
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
             self.problems = sorted(_duplicates(self._root))
@@ -83,7 +85,7 @@ def _child(node: yaml.Node | None, key: str | int) -> tuple[int, yaml.Node] | No
 
 def _aliases(text: str) -> Iterator[int]:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, yaml.AliasEvent) and event.start_mark:
             yield event.start_mark.line + 1
 
 

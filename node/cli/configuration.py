@@ -31,7 +31,7 @@ def check(file: Path, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         for problem in problems:
-            click.echo(str(problem), err=problem.severity == "error")
+            click.echo(problem.render(file), err=problem.severity == "error")
         if config is not None:
             click.echo(
                 f"{file}: good: {len(config.rules)} rules, {len(config.destinations)} destinations"

@@ -52,7 +52,7 @@ class DemoPacs:
             ae.add_supported_context(cast(UID, context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(VERIFICATION)
         ae.maximum_pdu_size = 131072
-        self._server: Any = ae.start_server(
+        self._server = cast(Any, ae).start_server(
             ("127.0.0.1", 0),
             block=False,
             evt_handlers=[(evt.EVT_C_STORE, self._on_store), (evt.EVT_RELEASED, self._on_released)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -51,7 +52,9 @@ def run(config_file: Path, roles: tuple[str, ...], supervised: bool) -> None:
 
 
 def _stop_with_supervisor(stop: Event) -> None:
-    sys.stdin.buffer.read()
+    # Not the buffered reader: the interpreter waits for its lock when it ends.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     if not stop.is_set():
         log.warning("supervisor.gone")
         stop.set()

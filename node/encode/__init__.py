@@ -1,1 +1,4 @@
-"""Results to DICOM objects: segmentations, structured reports and summary pictures."""
+"""Results → DICOM objects: Segmentation, structured report, secondary capture.
+
+`node.encode.base.encode` is the door; see ``docs/reference/objects.md`` for what is written.
+"""

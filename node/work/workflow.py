@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -17,6 +17,9 @@ from node.store.database import SCHEMA_VERSION
 from node.work.clock import worth_retrying
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 STUDIES = "studies"
 DELIVERIES = "deliveries"
@@ -117,13 +120,13 @@ class Flow:
 
 
 def _register(steps: FlowSteps) -> Callable[[str, int], None]:
-    plan = DBOS.step(name="plan", **_RETRY)(steps.plan)
-    infer = DBOS.step(name="infer", **_RETRY)(steps.infer)
-    encode = DBOS.step(name="encode", **_RETRY)(steps.encode)
-    hand_over = DBOS.step(name="hand_over", **_RETRY)(steps.hand_over)
-    deliver = DBOS.step(name="deliver", **_RETRY)(steps.deliver)
-    settle = DBOS.step(name="settle", **_RETRY)(steps.settle)
-    give_up = DBOS.step(name="give_up", **_RETRY)(steps.give_up)
+    plan = _durable(steps.plan)
+    infer = _durable(steps.infer)
+    encode = _durable(steps.encode)
+    hand_over = _durable(steps.hand_over)
+    deliver = _durable(steps.deliver)
+    settle = _durable(steps.settle)
+    give_up = _durable(steps.give_up)
 
     @DBOS.workflow(name="delivery", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def delivery(study_instance_uid: str, revision: int, destination: str, attempt: int) -> None:
@@ -151,6 +154,16 @@ def _register(steps: FlowSteps) -> Callable[[str, int], None]:
             _enqueue_delivery(delivery, study_instance_uid, revision, destination, 1, 0.0)
 
     return study
+
+
+def _durable(method: Callable[P, R]) -> Callable[P, R]:
+    """Make a DBOS step of a bound method, which DBOS cannot decorate itself."""
+
+    @DBOS.step(name=method.__name__, **_RETRY)
+    def step(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(*args, **kwargs)
+
+    return step
 
 
 def _enqueue_delivery(

@@ -1,0 +1,1 @@
+"""What kinds of models mean: one module per task, found by entry point ``wetread.tasks``."""

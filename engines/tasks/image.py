@@ -1,0 +1,154 @@
+"""From volumes to a network's input: checked, turned, normalised and resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.api import Prepared, WindowPlan
+from engines.errors import InputError
+from engines.grid import IDENTITY, Orientation, Sampling, fitted, same, spaced, towards_lps
+from engines.package import Package
+from engines.tasks.normalize import normalize
+from engines.types import BoolArray, FloatArray, Grid, Volume
+
+POSITION_TOLERANCE_MM = 0.1
+"""Corners of two channels this close together are on one grid."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way from a source grid to the network's and back."""
+
+    orientation: Orientation
+    sampling: Sampling
+
+
+def route(package: Package, grid: Grid) -> Route:
+    """Plan the way of one source grid; the same grid always gives the same way.
+
+    Raises
+    ------
+    InputError
+        If the package wants an orientation or a spacing that the grid does not have.
+    """
+    preprocess = package.manifest.preprocess
+    orientation = towards_lps(grid) if preprocess.orientation == "LPS" else IDENTITY
+    turned = orientation.grid(grid)
+    if preprocess.spacing_mm:
+        return Route(orientation, spaced(turned, preprocess.spacing_mm))
+    if preprocess.resize:
+        size, keep_aspect = preprocess.resize.size, preprocess.resize.keep_aspect
+        return Route(orientation, fitted(turned, size, keep_aspect=keep_aspect))
+    return Route(orientation, same(turned))
+
+
+def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
+    """Make the network's input from one volume per channel.
+
+    Parameters
+    ----------
+    package
+        Says what happens, in its section ``preprocess``.
+    volumes
+        One per input channel, all on one grid.
+
+    Returns
+    -------
+    Prepared
+        Tensor float32, axes (channel, k, j, i), on the grid the network sees.
+
+    Raises
+    ------
+    InputError
+        If the volumes do not fit the package.
+    """
+    _check(package, volumes)
+    source = volumes[0].grid
+    way = route(package, source)
+    tensor = np.stack([_channel(package, volume, way) for volume in volumes])
+    grid = way.sampling.grid(way.orientation.grid(source))
+    return Prepared(tensor, grid, _window(package))
+
+
+def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
+    preprocess = package.manifest.preprocess
+    voxels, valid = _clean(volume)
+    # Contiguous, because BLAS does not take the backward strides of a flipped axis.
+    voxels = np.ascontiguousarray(way.orientation.apply(voxels))
+    valid = None if valid is None else way.orientation.apply(valid)
+    if package.manifest.model.ndim == 2:
+        # A 2D model sees each slice for itself, so its statistics are the slice's own.
+        slices = [
+            normalize(image, None if valid is None else valid[k], preprocess.normalize)
+            for k, image in enumerate(voxels)
+        ]
+        pad = preprocess.resize.pad if preprocess.resize else 0.0
+        return way.sampling.forward(np.stack(slices), pad=pad)
+    voxels = way.sampling.forward(voxels)
+    valid = None if valid is None else way.sampling.mask(valid)
+    return normalize(voxels, valid, preprocess.normalize)
+
+
+def _clean(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
+    """Set padding to the least valid value; also where the voxels are valid, None if all are."""
+    voxels = np.asarray(volume.voxels, dtype=np.float32)
+    valid = None
+    if volume.padding is not None and volume.padding.any():
+        valid = ~volume.padding
+        if not valid.any():
+            raise InputError("every voxel of the image is padding")
+        voxels = np.where(valid, voxels, voxels[valid].min())
+    if not np.isfinite(voxels).all():
+        raise InputError("the image has values that are not finite")
+    return voxels, valid
+
+
+def _window(package: Package) -> WindowPlan | None:
+    infer = package.manifest.infer
+    if infer.mode != "sliding_window" or infer.patch is None:
+        return None
+    overlap = 0.5 if infer.overlap is None else infer.overlap
+    return WindowPlan(infer.patch, overlap, infer.blend or "gaussian", infer.batch)
+
+
+def _check(package: Package, volumes: Sequence[Volume]) -> None:
+    channels = package.manifest.model.inputs[0].channels
+    if len(volumes) != len(channels):
+        names = ", ".join(channel.name for channel in channels)
+        raise InputError(f"the model takes {len(channels)} images ({names}), not {len(volumes)}")
+    for volume in volumes:
+        _check_volume(volume)
+    first = volumes[0].grid
+    one_image = package.manifest.model.ndim == 2 and package.manifest.infer.mode == "whole"
+    if one_image and first.shape[0] != 1:
+        raise InputError(f"the model takes one image, not {first.shape[0]} slices")
+    for volume in volumes[1:]:
+        if volume.grid.shape != first.shape or not _same_place(volume.grid, first):
+            raise InputError("the images of a model with several channels must be on one grid")
+
+
+def _check_volume(volume: Volume) -> None:
+    shape = volume.grid.shape
+    if min(shape) < 1:
+        raise InputError(f"the image is empty: {shape}")
+    if volume.voxels.shape != shape:
+        raise InputError(f"the image has shape {volume.voxels.shape}, its grid {shape}")
+    if volume.padding is not None and volume.padding.shape != shape:
+        raise InputError(f"the padding has shape {volume.padding.shape}, the image {shape}")
+    if not np.isfinite(volume.grid.affine).all() or min(volume.grid.spacing_mm) <= 0:
+        raise InputError("the grid of the image has no positive, finite spacing")
+
+
+def _same_place(grid: Grid, other: Grid) -> bool:
+    corners = np.array(
+        [[k, j, i, 1] for k in (0, 1) for j in (0, 1) for i in (0, 1)], dtype=np.float64
+    )
+    corners[:, :3] *= np.array(grid.shape) - 1
+    apart = corners @ (grid.affine - other.affine).T
+    return bool(np.abs(apart).max() <= POSITION_TOLERANCE_MM)
+
+
+__all__ = ["POSITION_TOLERANCE_MM", "Route", "prepare", "route"]

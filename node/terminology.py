@@ -1,0 +1,142 @@
+"""The codes the node writes: one table for measurements, units, procedures and answers.
+
+Every code is of DICOM PS3.16 (DCM), SNOMED CT (SCT), LOINC (LN) or UCUM; none is private.
+Where PS3.16 has a context group for the purpose, it is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.types import Code
+
+
+@dataclass(frozen=True)
+class MeasurementConcept:
+    """What a measurement's number means.
+
+    Parameters
+    ----------
+    concept
+        Name of the quantity.
+    derivation
+        How one number was made of many (DCM 121401 *Derivation*), or None.
+    caption
+        Short English words for a picture.
+    """
+
+    concept: Code
+    derivation: Code | None
+    caption: str
+
+
+ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
+MEAN = Code("373098007", "SCT", "Mean")
+STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
+HEIGHT = Code("121207", "DCM", "Height")
+WIDTH = Code("103355008", "SCT", "Width")
+DEPTH = Code("131197000", "SCT", "Depth")
+
+SIZES = {
+    "area": MeasurementConcept(Code("42798000", "SCT", "Area"), None, "Area"),
+    "volume": MeasurementConcept(Code("118565006", "SCT", "Volume"), None, "Volume"),
+    "extent_craniocaudal": MeasurementConcept(HEIGHT, None, "Height (cranio-caudal)"),
+    "extent_anteroposterior": MeasurementConcept(DEPTH, None, "Depth (antero-posterior)"),
+    "extent_transverse": MeasurementConcept(WIDTH, None, "Width (left-right)"),
+    "extent_vertical": MeasurementConcept(HEIGHT, None, "Height"),
+    "extent_horizontal": MeasurementConcept(WIDTH, None, "Width"),
+}
+"""Sizes of a region (CID 7469, CID 7470), by `engines.types.Measurement.name`."""
+
+INTENSITIES = {
+    "CT": Code("110850", "DCM", "X-Ray Attenuation"),
+    "CR": Code("110850", "DCM", "X-Ray Attenuation"),
+    "DX": Code("110850", "DCM", "X-Ray Attenuation"),
+    "MG": Code("110850", "DCM", "X-Ray Attenuation"),
+    "XA": Code("110850", "DCM", "X-Ray Attenuation"),
+    "MR": Code("110852", "DCM", "MR signal intensity"),
+}
+"""What voxel values without a unit are (CID 7469), by Modality (0008,0060)."""
+
+STATISTICS = {
+    "mean": (MEAN, "Mean"),
+    "standard_deviation": (STANDARD_DEVIATION, "Standard deviation"),
+}
+"""Statistics of the voxel values inside a region (CID 7464), by name."""
+
+UNITS = {
+    "mm": Code("mm", "UCUM", "millimeter"),
+    "mm2": Code("mm2", "UCUM", "square millimeter"),
+    "ml": Code("ml", "UCUM", "milliliter"),
+    "[hnsf'U]": Code("[hnsf'U]", "UCUM", "Hounsfield unit"),
+    "{pixels}": Code("{pixels}", "UCUM", "pixels"),
+    "1": Code("1", "UCUM", "no units"),
+}
+"""Units by their UCUM code (PS3.16 Section 7.2.2)."""
+
+PROCEDURES = {
+    "CT": Code("25045-6", "LN", "CT unspecified body region"),
+    "MR": Code("25056-3", "LN", "MRI unspecified body region"),
+    "NM": Code("49118-3", "LN", "NM unspecified body region"),
+    "PT": Code("44136-0", "LN", "PET unspecified body region"),
+    "CR": Code("43468-8", "LN", "XR unspecified body region"),
+    "DX": Code("43468-8", "LN", "XR unspecified body region"),
+}
+"""Procedure reported (CID 100), by Modality (0008,0060)."""
+
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+MODALITIES = {
+    "CT": Code("CT", "DCM", "Computed Tomography"),
+    "MR": Code("MR", "DCM", "Magnetic Resonance"),
+    "NM": Code("NM", "DCM", "Nuclear Medicine"),
+    "PT": Code("PT", "DCM", "Positron emission tomography"),
+    "CR": Code("CR", "DCM", "Computed Radiography"),
+    "DX": Code("DX", "DCM", "Digital Radiography"),
+    "MG": Code("MG", "DCM", "Mammography"),
+    "US": Code("US", "DCM", "Ultrasound"),
+    "XA": Code("XA", "DCM", "X-Ray Angiography"),
+}
+"""Modality in the image library (CID 29), by Modality (0008,0060)."""
+
+PRESENCE = Code("705057003", "SCT", "Presence")
+NOT_DETECTED = Code("260415000", "SCT", "Not detected")
+INDETERMINATE = Code("82334004", "SCT", "Indeterminate")
+PROBABILITY = Code("122157", "DCM", "Probability")
+COMMENT = Code("121106", "DCM", "Comment")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
+
+
+def measurement_concept(name: str, unit: str, modality: str) -> MeasurementConcept | None:
+    """Look up what a measurement means.
+
+    Parameters
+    ----------
+    name
+        As in `engines.types.Measurement`.
+    unit
+        UCUM code of its value.
+    modality
+        Of the source; says what voxel values without a unit are.
+
+    Returns
+    -------
+    MeasurementConcept or None
+        None where no standard code says what was measured.
+    """
+    if name in SIZES:
+        return SIZES[name]
+    if name not in STATISTICS:
+        return None
+    derivation, caption = STATISTICS[name]
+    if unit == "[hnsf'U]":
+        return MeasurementConcept(ATTENUATION, derivation, f"{caption} (attenuation)")
+    if modality not in INTENSITIES:
+        return None
+    return MeasurementConcept(INTENSITIES[modality], derivation, f"{caption} (pixel value)")
+
+
+def procedure_reported(modality: str) -> Code:
+    """Code of the procedure a report is about; *Imaging procedure* where the table is silent."""
+    return PROCEDURES.get(modality, IMAGING_PROCEDURE)
