@@ -10,6 +10,7 @@ and names that module under the entry point group ``wetread.encoders``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, singledispatch
 from importlib.metadata import entry_points
@@ -113,10 +114,10 @@ def _classification(result: ClassificationResult, case: Case) -> list[Encoded]:
     return encoded
 
 
-def _translated(kind: ResultKind, writer: object, *arguments: object) -> Dataset:
+def _translated(kind: ResultKind, writer: Callable[..., Dataset], *arguments: object) -> Dataset:
     """Call one writer and turn what the libraries below it raise into a PermanentError."""
     try:
-        return writer(*arguments)  # type: ignore[operator, no-any-return]
+        return writer(*arguments)
     except StepError:
         raise
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:

@@ -12,9 +12,10 @@ from pydicom.uid import (
 from engines.types import Result
 from node.domain import ResultKind
 from node.encode.case import Case
+from node.encode.identity import plain_copy
 from node.encode.marking import uid
 from node.encode.picture import render_picture
-from node.encode.source import body_part
+from node.encode.source import LOSSY, body_part
 from node.encode.text import text_value
 
 
@@ -51,6 +52,9 @@ def write_capture(case: Case, result: Result) -> Dataset:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation = 0
     dataset.LossyImageCompression = "00"
+    lossy = [image for image in case.headers.images if image.get("LossyImageCompression") == "01"]
+    for image in lossy[:1]:
+        dataset.update(plain_copy(image, LOSSY))
     pixels = picture.tobytes()
     dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
     return dataset

@@ -138,7 +138,7 @@ def _mark_equipment(dataset: Dataset, headers: Headers, context: ResultContext) 
 def local_time(identity: Dataset, made_at: datetime) -> datetime:
     """Shift a time to the source's TimezoneOffsetFromUTC (0008,0201), where it has one.
 
-    That offset holds for every date and time of an object (PS3.3 Section C.12.1.1.8), also
+    That offset holds for every date and time of an object (PS3.3 Section C.12.1), also
     for those copied from the source. Without it the time stays in its own zone.
     """
     if made_at.tzinfo is None:
@@ -160,7 +160,7 @@ def _mark_times(dataset: Dataset, identity: Dataset, made_at: datetime) -> None:
 
 
 def _contributions(headers: Headers, context: ResultContext) -> list[Dataset]:
-    """Who took part (PS3.3 Section C.12.1.4): the scanner, and the node."""
+    """Who took part (PS3.3 Section C.12.1.1.5): the scanner, and the node."""
     scanner = plain_copy(headers.acquisition, _EQUIPMENT)
     items = []
     if "Manufacturer" in scanner:

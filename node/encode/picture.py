@@ -27,6 +27,8 @@ FOOTER = 64
 _COLUMN = 304
 _MONTAGE = (3, 2)
 """Columns and rows of slices."""
+_THIN = 60
+"""Pixels: a coronal projection of a few slices shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def _montage(
     across, _ = _MONTAGE
     width = (WIDTH - 2 * MARGIN - (across - 1) * GAP) // across
     _, tall = fit(views[0], width, 400)
+    if coronal is not None and fit(coronal, width, width)[1] < _THIN:
+        coronal = None
     placed = []
     for n, view in enumerate(views):
         row, column = divmod(n, across)

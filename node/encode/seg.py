@@ -63,6 +63,11 @@ def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
     _pin_dimensions(dataset, uid(context, ResultKind.SEG.value, "dimensions"))
     if case.source.frame_numbers is not None:
         _point_at_frames(dataset, case.source.frame_numbers)
+    _add_what_highdicom_leaves_out(dataset, case)
+    return dataset
+
+
+def _add_what_highdicom_leaves_out(dataset: Dataset, case: Case) -> None:
     examined = body_part(case.headers.acquisition)
     if examined:
         dataset.BodyPartExamined = examined
@@ -70,7 +75,6 @@ def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
         # Type 2C where no frame of reference says which way is up (PS3.3 Section C.7.6.1).
         orientation = text_values(case.headers.acquisition, "PatientOrientation")
         dataset.add(element("PatientOrientation", orientation or None))
-    return dataset
 
 
 def concept(code: Code) -> hd.sr.CodedConcept:

@@ -21,7 +21,8 @@ from node.encode.identity import TYPE_2, identity, is_valid, plain_copy
 from node.encode.text import numbers, text_value
 from node.errors import PermanentError
 
-_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+"""Once lossy, an image and all that is made of it stay so (PS3.3 Section C.7.6.1.1.5)."""
 _POSITION_TOLERANCE = 0.5
 """Share of the voxel spacing by which a header may lie off the grid."""
 
@@ -145,7 +146,7 @@ def _references(ds: Dataset) -> Dataset:
         setattr(copy, keyword, "")
     copy.Modality = text_value(ds, "Modality") or "OT"
     copy.Rows, copy.Columns = ds.Rows, ds.Columns
-    copy.update(plain_copy(ds, _LOSSY))
+    copy.update(plain_copy(ds, LOSSY))
     return copy
 
 

@@ -87,8 +87,10 @@ class Peer:
         return status
 
     def stop(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
+        """Stop listening; a second time does nothing."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
 
 
 @contextmanager

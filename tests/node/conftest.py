@@ -168,7 +168,7 @@ class RunningNode:
         if self._process.poll() is None:
             children = psutil.Process(self._process.pid).children()
             self._process.terminate()
-            self._process.wait(30)
+        self._process.wait(30)
         _, alive = psutil.wait_procs(children, timeout=20)
         assert not alive, f"still running after stop: {alive}"
         self._process = None
@@ -186,6 +186,8 @@ def pacs() -> Iterator[Peer]:
 def node(tmp_path: Path, pacs: Peer) -> Iterator[RunningNode]:
     """A running node whose results go to `pacs`."""
     running = RunningNode(tmp_path, pacs.port)
-    running.start()
-    yield running
-    running.stop()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

@@ -6,7 +6,7 @@ import pytest
 
 from node.domain import DeliveryState, StudyState
 from tests.builders import ct_series, radiograph
-from tests.builders.network import store_all, wait_until
+from tests.builders.network import peer, store_all, wait_until
 from tests.node.conftest import RunningNode
 
 pytestmark = pytest.mark.loopback
@@ -121,8 +121,6 @@ def test_a_pacs_that_is_down_gets_its_results_when_it_is_back(tmp_path, pacs):
 
 
 def test_an_object_the_pacs_refuses_for_good_fails_the_study_by_name(tmp_path):
-    from tests.builders.network import peer
-
     with peer(answer=lambda ds: 0xA900 if ds.Modality == "SEG" else 0x0000) as pacs:
         node = RunningNode(tmp_path, pacs.port)
         node.start()
