@@ -29,9 +29,10 @@ PATIENT_DATA = frozenset(
 )
 """Keys that never reach a log line, whoever logs them."""
 
-_NOISY = ("pynetdicom", "apscheduler", "dbos", "highdicom", "uvicorn.access")
-_QUOTES_HEADERS = "pydicom"
-"""Its events quote the values they complain about: patient data."""
+_NOISY = ("apscheduler", "dbos", "highdicom", "uvicorn.access")
+_SILENT = ("pydicom", "pynetdicom")
+"""pydicom quotes the values it complains about: patient data. What pynetdicom says of a peer
+that is down, the error that follows says better."""
 
 
 def drop_patient_data(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -102,4 +103,5 @@ def configure_logging(
         library.handlers = []
         library.propagate = True
         library.setLevel(max(logging.WARNING, root.level))
-    logging.getLogger(_QUOTES_HEADERS).setLevel(logging.CRITICAL + 1)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)

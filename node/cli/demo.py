@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 from PIL import Image
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,6 +23,7 @@ from node.app import Stores, open_stores
 from node.cli.demo_config import demo_configuration
 from node.cli.demo_data import DemoStudy, demo_studies
 from node.cli.demo_pacs import DemoPacs
+from node.cli.demo_report import statements
 from node.config.load import load_config
 from node.config.model import Destination
 from node.deliver import scu
@@ -153,7 +153,7 @@ def _show(
         objects.add_row(
             f"{ds.Modality} ({path.stat().st_size // 1024} kB)",
             str(ds.get("SeriesDescription", "")),
-            "\n".join(_statements(ds)),
+            "\n".join(statements(ds)),
         )
         if ds.Modality not in ("SEG", "SR"):
             name = case.name.replace(" ", "-")
@@ -170,23 +170,6 @@ def _show(
         f"own results that the PACS routed back and the node left out: "
         f"{stores.index.returned_count(uid)}"
     )
-
-
-def _statements(ds: Dataset) -> Iterator[str]:
-    """Numbers and coded evaluations of a structured report, in document order."""
-    for item in ds.get("ContentSequence", []):
-        if item.ValueType == "NUM" and item.get("MeasuredValueSequence"):
-            value = item.MeasuredValueSequence[0]
-            unit = value.MeasurementUnitsCodeSequence[0].CodeValue
-            name = item.ConceptNameCodeSequence[0].CodeMeaning
-            yield f"{name}: {float(value.NumericValue):g} {unit}"
-        elif item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeMeaning in (
-            "Finding",
-            "Image View",
-        ):
-            meaning = item.ConceptCodeSequence[0].CodeMeaning
-            yield f"{item.ConceptNameCodeSequence[0].CodeMeaning}: {meaning}"
-        yield from _statements(item)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -67,7 +66,6 @@ class StorageScp:
         """
         # Each PDU would be rendered as text for a log that nobody has asked for.
         _config.LOG_HANDLER_LEVEL = "none"
-        logging.getLogger("pynetdicom").setLevel(logging.ERROR)
         receive = self._receive
         ae = AE(receive.ae_title)
         for context in AllStoragePresentationContexts:

@@ -58,7 +58,7 @@ class Peer:
     ) -> None:
         self.stored: list[Dataset] = []
         self.associations = 0
-        self._answer = answer
+        self.answer = answer
         ae = AE(ae_title)
         ae.require_called_aet = True
         classes = sop_classes or [c.abstract_syntax for c in AllStoragePresentationContexts]
@@ -81,10 +81,14 @@ class Peer:
     def _on_store(self, event: evt.Event) -> int:
         ds = event.dataset
         ds.file_meta = event.file_meta
-        status = self._answer(ds)
+        status = self.answer(ds)
         if status == 0x0000:
             self.stored.append(ds)
         return status
+
+    def of(self, study_instance_uid: str) -> list[Dataset]:
+        """What came for one study, in order."""
+        return [ds for ds in self.stored if ds.StudyInstanceUID == study_instance_uid]
 
     def stop(self) -> None:
         """Stop listening; a second time does nothing."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,21 +110,3 @@ def source_of(tmp_path: Path) -> Callable[..., Source]:
         return make_source(kind, tmp_path / "source", **changes)
 
     return make
-
-
-def tool(name: str) -> str:
-    """Path of a validator; those from PyPI stand beside the interpreter."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else name
-
-
-def run_tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a validator and keep what it says."""
-    return subprocess.run(
-        [tool(name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        errors="replace",
-    )

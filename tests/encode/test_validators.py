@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from node.domain import ResultKind
 from node.encode.base import encode
+from tests.builders.tools import allowed_messages, assert_dcmqi_reads, objections, run_tool
 from tests.encode.conftest import (
     OBLIQUE,
     SOURCES,
     lungs,
     make_context,
     make_source,
-    run_tool,
     view_of,
 )
-from tests.encode.nrrd import read_nrrd
 
 pytestmark = pytest.mark.pacs
-
-ALLOWED = Path(__file__).parents[2] / "docs" / "reference" / "validators.md"
-
-
-def allowed_messages():
-    """The first column of the table of messages, in backquotes."""
-    rows = re.findall(r"^\| `([^`]+)` \|", ALLOWED.read_text(encoding="utf-8"), re.MULTILINE)
-    return set(rows)
-
-
-def objections(path: Path):
-    said = run_tool("dciodvfy", "-new", path)
-    lines = (said.stdout + said.stderr).splitlines()
-    return {line.strip() for line in lines if line.startswith("Error")} - allowed_messages()
 
 
 def save(encoded, folder: Path):
@@ -97,26 +80,9 @@ def test_dcmqi_reads_back_every_voxel_at_its_place(kind, changes, tmp_path):
 
     out = tmp_path / "itk"
     out.mkdir()
-    read = run_tool(
-        "segimage2itkimage", "--inputDICOM", path, "--outputDirectory", out, "-t", "nrrd"
-    )
-    assert read.returncode == 0, read.stderr
-
     values = sorted(label.value for label in result.labels)
-    for number, value in enumerate(values, 1):
-        image = read_nrrd(out / f"{number}.nrrd")
-        expected = source.volume.grid.affine @ homogeneous(result.labelmap == value)
-        there = np.linalg.solve(image.affine, expected)[:3]
-        assert np.abs(there - np.rint(there)).max() < 1e-3
-        index = np.rint(there).astype(int)
-        assert (image.voxels[tuple(index)] > 0).all()
-        assert np.count_nonzero(image.voxels) == index.shape[1]
-
-
-def homogeneous(mask):
-    """Indices of the voxels of a mask: rows k, j, i, 1."""
-    index = np.argwhere(mask).T.astype(float)
-    return np.vstack([index, np.ones(index.shape[1])])
+    masks = [result.labelmap == value for value in values]
+    assert_dcmqi_reads(path, masks, source.volume.grid.affine, out)
 
 
 def test_the_validator_does_object_to_a_broken_object(tmp_path):

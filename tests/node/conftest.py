@@ -1,191 +1,27 @@
-"""A whole node in processes of its own, with tiny models, beside a PACS in this process."""
+"""One node and one PACS for all tests of a module: a start costs seconds."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-import yaml
 
-from node.config.load import load_config
-from node.config.model import Destination
-from node.deliver.scu import echo
-from node.domain import StudyState
-from node.errors import TransientError
-from node.app import Stores, open_stores
-from tests.builders.network import Peer, free_port, wait_until
-from tests.engines.builders import LUNG, manifest, network, write_package
-
-SETTLED = (StudyState.DONE, StudyState.FAILED, StudyState.NOT_ELIGIBLE)
-START_WITHIN_S = 60
-SETTLE_WITHIN_S = 90
+from tests.builders.network import Peer
+from tests.node.running import RunningNode
 
 
-def tiny_models(folder: Path) -> Path:
-    """A 3D segmentation by threshold, and a 2D classifier by mean brightness."""
-    window = [{"kind": "window", "a_min": -1000, "a_max": 1000, "b_min": 0, "b_max": 1}]
-    common = {"output__dicom": ["SEG", "SR", "SC"], "preprocess__normalize": window}
-    segment = manifest(
-        metadata__name="tiny-segment",
-        postprocess__labels={1: LUNG},
-        postprocess__measurements=["volume_ml", "mean_hu"],
-        **common,
-    )
-    write_package(folder / "tiny-segment", segment, network(kind="threshold"))
-    classify = manifest(
-        task="classify",
-        ndim=2,
-        metadata__name="tiny-classify",
-        select={"Modality": ["CR", "DX"]},
-        **{**common, "output__dicom": ["SR", "SC"]},
-    )
-    write_package(folder / "tiny-classify", classify, network(kind="mean", ndim=2))
-    return folder
-
-
-class RunningNode:
-    """``wetread run`` and what a test asks of it."""
-
-    def __init__(self, folder: Path, pacs_port: int, **changes: Any) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.config_file = folder / "wetread.yaml"
-        content = {
-            "data_dir": str(folder / "data"),
-            "models_dir": str(tiny_models(folder / "models")),
-            "receive": {
-                "ae_title": "WETREAD",
-                "host": "127.0.0.1",
-                "port": self.port,
-                "quiet_period_s": 1,
-                "accept_from": [
-                    {"ae_title": "CT1", "host": "127.0.0.1"},
-                    {"ae_title": "MAINPACS", "host": "127.0.0.1"},
-                ],
-            },
-            "destinations": {
-                "pacs": {
-                    "ae_title": "MAINPACS",
-                    "host": "127.0.0.1",
-                    "port": pacs_port,
-                    "timeout_s": 10,
-                    "retry": {"first_s": 0.5, "longest_s": 1},
-                }
-            },
-            "rules": [
-                {
-                    "name": "CT",
-                    "when": {"Modality": "CT", "slices": {"min": 3}},
-                    "run": ["tiny-segment"],
-                    "send_to": ["pacs"],
-                },
-                {
-                    "name": "radiograph",
-                    "when": {"Modality": ["CR", "DX"]},
-                    "run": ["tiny-classify"],
-                    "send_to": ["pacs"],
-                },
-            ],
-            "web": {"port": free_port()},
-            "log": {"level": "debug", "format": "json"},
-        }
-        self.config_file.write_text(yaml.safe_dump({**content, **changes}))
-        self.config = load_config(self.config_file)
-        self.stores: Stores = open_stores(self.config)
-        self.log_file = folder / "node.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start all roles and wait until the node answers a C-ECHO."""
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "node", "run", "--config", str(self.config_file)],
-                stdout=log,
-                stderr=log,
-            )
-        wait_until(self.answers, within_s=START_WITHIN_S, what=f"C-ECHO ({self.log_file})")
-        wait_until(
-            lambda: b"work.started" in self.log_file.read_bytes(),
-            within_s=START_WITHIN_S,
-            what="the work role",
-        )
-
-    def answers(self) -> bool:
-        """Whether the node answers a C-ECHO."""
-        node = Destination(ae_title="WETREAD", host="127.0.0.1", port=self.port, timeout_s=5)
-        try:
-            echo(node, "CT1")
-        except TransientError:
-            return False
-        return True
-
-    def process(self, role: str) -> psutil.Process:
-        """The process of a role; ``supervisor`` is their parent."""
-        assert self._process is not None
-        supervisor = psutil.Process(self._process.pid)
-        if role == "supervisor":
-            return supervisor
-        wait_until(lambda: self._roles(supervisor, role), within_s=20, what=f"role {role}")
-        return self._roles(supervisor, role)[0]
-
-    @staticmethod
-    def _roles(supervisor: psutil.Process, role: str) -> list[psutil.Process]:
-        found = []
-        for child in supervisor.children():
-            try:
-                if role in child.cmdline():
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def settled(self, study_instance_uid: str, *, revision: int = 1) -> StudyState:
-        """Wait until a revision has ended, and say how."""
-
-        def state() -> StudyState | None:
-            row = self.stores.index.revision(study_instance_uid, revision)
-            return row.state if row is not None and row.state in SETTLED else None
-
-        wait_until(
-            lambda: state() is not None,
-            within_s=SETTLE_WITHIN_S,
-            what=f"study settled ({self.log_file})",
-        )
-        found = state()
-        assert found is not None
-        return found
-
-    def stop(self) -> None:
-        """Stop as an administrator does, with SIGTERM; children of a killed supervisor too."""
-        if self._process is None:
-            return
-        children = []
-        if self._process.poll() is None:
-            children = psutil.Process(self._process.pid).children()
-            self._process.terminate()
-        self._process.wait(30)
-        _, alive = psutil.wait_procs(children, timeout=20)
-        assert not alive, f"still running after stop: {alive}"
-        self._process = None
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pacs() -> Iterator[Peer]:
-    """A PACS that takes everything."""
+    """A PACS that takes everything; a test looks only at what came for its own study."""
     running = Peer()
     yield running
     running.stop()
 
 
-@pytest.fixture
-def node(tmp_path: Path, pacs: Peer) -> Iterator[RunningNode]:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Peer) -> Iterator[RunningNode]:
     """A running node whose results go to `pacs`."""
-    running = RunningNode(tmp_path, pacs.port)
+    running = RunningNode(tmp_path_factory.mktemp("node"), pacs.port)
     try:
         running.start()
         yield running

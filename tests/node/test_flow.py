@@ -6,81 +6,82 @@ import pytest
 
 from node.domain import DeliveryState, StudyState
 from tests.builders import ct_series, radiograph
-from tests.builders.network import peer, store_all, wait_until
-from tests.node.conftest import RunningNode
+from tests.builders.network import Peer, peer, store_all, wait_until
+from tests.node.running import RunningNode
 
 pytestmark = pytest.mark.loopback
 
 
 def test_a_ct_comes_back_as_segmentation_report_and_picture(node, pacs):
-    study = ct_series(slices=6)
+    study = ct_series(slices=6, seed="main job")
+    uid = study[0].StudyInstanceUID
 
     assert store_all(node.port, study) == [0x0000] * 6
 
-    assert node.settled(study[0].StudyInstanceUID) is StudyState.DONE
-    assert sorted(ds.Modality for ds in pacs.stored) == ["OT", "SEG", "SR"]
-    for ds in pacs.stored:
-        assert ds.StudyInstanceUID == study[0].StudyInstanceUID
+    assert node.settled(uid) is StudyState.DONE
+    assert sorted(ds.Modality for ds in pacs.of(uid)) == ["OT", "SEG", "SR"]
+    for ds in pacs.of(uid):
         assert ds.PatientID == study[0].PatientID
         assert ds.SeriesDescription.startswith("AI ")
 
 
 def test_a_radiograph_comes_back_classified(node, pacs):
-    image = radiograph()
+    image = radiograph(seed="classified")
 
     store_all(node.port, [image])
 
     assert node.settled(image.StudyInstanceUID) is StudyState.DONE
-    assert sorted(ds.Modality for ds in pacs.stored) == ["OT", "SR"]
+    assert sorted(ds.Modality for ds in pacs.of(image.StudyInstanceUID)) == ["OT", "SR"]
 
 
 def test_a_study_that_no_rule_wants_ends_as_not_eligible_with_the_reason(node, pacs):
-    study = ct_series(slices=2)
+    study = ct_series(slices=2, seed="too few")
+    uid = study[0].StudyInstanceUID
 
     store_all(node.port, study)
 
-    assert node.settled(study[0].StudyInstanceUID) is StudyState.NOT_ELIGIBLE
-    assert "slices" in node.stores.index.study(study[0].StudyInstanceUID).reason
-    assert pacs.stored == []
+    assert node.settled(uid) is StudyState.NOT_ELIGIBLE
+    assert "slices" in node.stores.index.study(uid).reason
+    assert pacs.of(uid) == []
 
 
 def test_results_that_come_back_are_not_processed_again(node, pacs):
-    study = ct_series(slices=6)
+    study = ct_series(slices=6, seed="loop")
     uid = study[0].StudyInstanceUID
     store_all(node.port, study)
     node.settled(uid)
-    results = list(pacs.stored)
+    results = pacs.of(uid)
 
     assert store_all(node.port, [*study, *results], calling="MAINPACS") == [0x0000] * 9
 
     assert node.stores.index.returned_count(uid) == 3
     assert node.stores.index.study(uid).state is StudyState.DONE
     assert [r.revision for r in node.stores.index.revisions(uid)] == [1]
-    assert len(pacs.stored) == 3
+    assert len(pacs.of(uid)) == 3
 
 
 def test_a_late_slice_makes_a_second_revision_with_results_of_its_own(node, pacs):
-    study = ct_series(slices=6)
+    study = ct_series(slices=6, seed="late slice")
     uid = study[0].StudyInstanceUID
     store_all(node.port, study[:5])
     node.settled(uid)
     store_all(node.port, study[5:])
 
     assert node.settled(uid, revision=2) is StudyState.DONE
-    assert len({ds.SOPInstanceUID for ds in pacs.stored}) == 6
+    assert len({ds.SOPInstanceUID for ds in pacs.of(uid)}) == 6
 
 
 def test_a_late_object_that_changes_no_input_makes_no_second_result(node, pacs):
-    study = ct_series(slices=6)
+    study = ct_series(slices=6, seed="late object")
     uid = study[0].StudyInstanceUID
     store_all(node.port, study)
     node.settled(uid)
-    late = radiograph(StudyInstanceUID=uid, Modality="OT")
+    late = radiograph(StudyInstanceUID=uid, Modality="OT", seed="late object")
     store_all(node.port, [late])
 
     assert node.settled(uid, revision=2) is StudyState.DONE
     assert "nothing new since revision 1" in node.stores.index.revision(uid, 2).reason
-    assert len(pacs.stored) == 3
+    assert len(pacs.of(uid)) == 3
 
 
 def test_a_series_that_is_no_volume_fails_with_what_was_found_and_others_go_on(node, pacs):
@@ -92,59 +93,52 @@ def test_a_series_that_is_no_volume_fails_with_what_was_found_and_others_go_on(n
     assert node.settled(broken[0].StudyInstanceUID) is StudyState.FAILED
     assert node.settled(whole[0].StudyInstanceUID) is StudyState.DONE
     assert "gap" in node.stores.index.study(broken[0].StudyInstanceUID).reason
-    assert {ds.StudyInstanceUID for ds in pacs.stored} == {whole[0].StudyInstanceUID}
+    assert pacs.of(broken[0].StudyInstanceUID) == []
+    assert len(pacs.of(whole[0].StudyInstanceUID)) == 3
 
 
-def test_a_pacs_that_is_down_gets_its_results_when_it_is_back(tmp_path, pacs):
-    pacs.stop()
-    node = RunningNode(tmp_path, pacs.port)
-    node.start()
-    study = ct_series(slices=6)
-    uid = study[0].StudyInstanceUID
-    store_all(node.port, study)
-    wait_until(
-        lambda: any(
-            s.step == "deliver" and "try 2" in s.subject for s in node.stores.ledger.steps(uid, 1)
-        ),
-        within_s=60,
-        what="a second try",
-    )
-    assert node.stores.index.study(uid).state is StudyState.DELIVERING
-
-    with_port = type(pacs)(port=pacs.port)
-    try:
-        assert node.settled(uid) is StudyState.DONE
-        assert len(with_port.stored) == 3
-    finally:
-        with_port.stop()
-        node.stop()
-
-
-def test_an_object_the_pacs_refuses_for_good_fails_the_study_by_name(tmp_path):
-    with peer(answer=lambda ds: 0xA900 if ds.Modality == "SEG" else 0x0000) as pacs:
-        node = RunningNode(tmp_path, pacs.port)
-        node.start()
-        study = ct_series(slices=6)
-        uid = study[0].StudyInstanceUID
-        store_all(node.port, study)
-
-        assert node.settled(uid) is StudyState.FAILED
-        assert "SEG of tiny-segment@1.0.0 to pacs: refused with 0xA900" in (
-            node.stores.index.study(uid).reason
-        )
-        states = {row.kind: row.state for row in node.stores.ledger.deliveries(uid, 1)}
-        node.stop()
-    assert states["SEG"] is DeliveryState.FAILED
-    assert states["SR"] is DeliveryState.DELIVERED
-
-
-def test_no_patient_data_is_ever_logged(node, pacs):
-    study = ct_series(slices=6)
+def test_no_patient_data_is_ever_logged(node):
+    study = ct_series(slices=6, seed="private")
     store_all(node.port, study)
     node.settled(study[0].StudyInstanceUID)
 
     log = node.log_file.read_text()
 
-    assert "study.settled" in log
+    assert study[0].StudyInstanceUID in log
     for value in (study[0].PatientName, study[0].PatientID, study[0].PatientBirthDate):
         assert str(value) not in log
+
+
+def test_a_pacs_that_is_down_or_refuses_gets_what_it_can_take_when_it_is_back(tmp_path):
+    with peer() as reserved:
+        port = reserved.port
+    node = RunningNode(tmp_path, port)
+    study = ct_series(slices=6, seed="down")
+    uid = study[0].StudyInstanceUID
+    back: Peer | None = None
+    try:
+        node.start()
+        store_all(node.port, study)
+        wait_until(
+            lambda: any("try 2" in step.subject for step in node.stores.ledger.steps(uid, 1)),
+            within_s=60,
+            what="a second try",
+        )
+        assert node.stores.index.study(uid).state is StudyState.DELIVERING
+
+        back = Peer(port=port, answer=lambda ds: 0xA900 if ds.Modality == "SEG" else 0x0000)
+        assert node.settled(uid) is StudyState.FAILED
+    finally:
+        node.stop()
+        if back is not None:
+            back.stop()
+
+    assert "SEG of tiny-segment@1.0.0 to pacs: refused with 0xA900" in (
+        node.stores.index.study(uid).reason
+    )
+    states = {str(row.kind): row.state for row in node.stores.ledger.deliveries(uid, 1)}
+    assert states == {
+        "SEG": DeliveryState.FAILED,
+        "SR": DeliveryState.DELIVERED,
+        "SC": DeliveryState.DELIVERED,
+    }
