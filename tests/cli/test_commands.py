@@ -1,0 +1,217 @@
+"""The commands as a person or a script uses them: words, JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from node.app import open_stores
+from node.cli.demo_report import statements
+from node.cli.main import cli
+from node.config.load import load_config
+from node.domain import StudyState
+from node.encode.base import encode
+from node.store.ledger import StepRow
+from tests.builders import ct_series, write
+from tests.builders.network import free_port, peer
+from tests.builders.records import NOON, after, artifact, instance, plan
+from tests.encode.conftest import lungs, make_context, make_source
+from tests.engines.builders import manifest, network, write_package
+
+
+@pytest.fixture
+def wetread():
+    """Run a command and give its result."""
+    return lambda *arguments: CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    """A configuration with one model and a destination on a port nobody listens on."""
+    return write_config(tmp_path, free_port())
+
+
+def write_config(folder, port):
+    write_package(folder / "models/tiny", manifest(), network(kind="threshold"))
+    path = folder / "wetread.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "data_dir": "data",
+                "models_dir": "models",
+                "receive": {"accept_from": [{"ae_title": "CT1"}]},
+                "destinations": {
+                    "pacs": {
+                        "ae_title": "MAINPACS",
+                        "host": "127.0.0.1",
+                        "port": port,
+                        "timeout_s": 5,
+                    }
+                },
+                "rules": [
+                    {"name": "CT", "when": {"Modality": "CT"}, "run": ["tiny"], "send_to": ["pacs"]}
+                ],
+            }
+        )
+    )
+    return path
+
+
+def test_a_good_configuration_is_good(wetread, config_file):
+    result = wetread("check", config_file)
+
+    assert result.exit_code == 0
+    assert "good: 1 rules, 1 destinations" in result.output
+
+
+def test_every_mistake_is_printed_with_its_line_and_the_exit_code_is_two(wetread, config_file):
+    text = config_file.read_text().replace("port:", "prot:").replace("- tiny", "- tyni")
+    config_file.write_text(text)
+
+    result = wetread("check", config_file)
+
+    assert result.exit_code == 2
+    lines = result.output.splitlines()
+    assert len(lines) == 2
+    for line, word in zip(lines, ("prot", "tyni"), strict=True):
+        place, key, _ = line.split(": ", 2)
+        assert place.startswith(f"{config_file}:")
+        assert word in line
+        assert key
+
+
+def test_the_schema_judges_as_the_check_does(wetread, config_file):
+    schema = json.loads(wetread("schema").output)
+
+    jsonschema.validate(yaml.safe_load(config_file.read_text()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"rules": []}, schema)
+
+
+def test_a_command_with_a_wrong_configuration_ends_with_two_and_the_mistakes(wetread, tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("receive: {port: 99999999}\n")
+
+    result = wetread("studies", "list", "--config", wrong)
+
+    assert result.exit_code == 2
+    assert f"{wrong}:1: receive.port" in result.output
+
+
+@pytest.mark.loopback
+def test_echo_says_who_answers_and_fails_when_nobody_does(wetread, tmp_path, config_file):
+    assert wetread("echo", "pacs", "--config", config_file).exit_code == 1
+    with peer() as pacs:
+        result = wetread("echo", "pacs", "--config", write_config(tmp_path, pacs.port))
+
+    assert result.exit_code == 0
+    assert "MAINPACS at 127.0.0.1" in result.output
+
+
+def test_echo_of_an_unknown_destination_names_those_there_are(wetread, config_file):
+    result = wetread("echo", "archive", "--config", config_file)
+
+    assert result.exit_code == 2
+    assert "configured: pacs" in result.output
+
+
+@pytest.mark.loopback
+def test_send_stores_a_folder_and_counts(wetread, tmp_path):
+    write(ct_series(slices=3), tmp_path / "study")
+    (tmp_path / "study" / "notes.txt").write_text("not DICOM")
+    with peer() as pacs:
+        config = write_config(tmp_path, pacs.port)
+        result = wetread("send", tmp_path / "study", "--to", "pacs", "--config", config)
+
+        assert "3 of 3 stored at pacs" in result.output
+        assert len(pacs.stored) == 3
+
+
+@pytest.mark.loopback
+def test_send_fails_when_the_destination_refuses_and_says_which(wetread, tmp_path):
+    write(ct_series(slices=2), tmp_path / "study")
+    with peer(answer=lambda ds: 0xA900 if ds.InstanceNumber == 2 else 0) as pacs:
+        config = write_config(tmp_path, pacs.port)
+        result = wetread("send", tmp_path / "study", "--to", "pacs", "--config", config)
+
+    assert result.exit_code == 1
+    assert "0xA900" in result.output
+    assert "1 of 2 stored" in result.output
+
+
+@pytest.fixture
+def settled(config_file):
+    """A study that has been through everything."""
+    stores = open_stores(load_config(config_file))
+    stores.index.record_instance(instance())
+    stores.index.complete_study(stores.index.study("1.2.3"), after(60), "no new instance for 60 s")
+    stores.index.store_plan(plan())
+    stores.ledger.record_step("1.2.3", 1, StepRow("infer", "0: ct-lungs@1.0.0", 2.5, NOON, ""))
+    stores.ledger.record_artifacts([artifact()], "key", NOON)
+    stores.index.set_state("1.2.3", 1, StudyState.DONE, "", after(70))
+    return config_file
+
+
+def test_studies_are_listed(wetread, settled):
+    rows = json.loads(wetread("studies", "list", "--json", "--config", settled).output)
+
+    assert [(row["study_instance_uid"], row["state"]) for row in rows] == [("1.2.3", "done")]
+    assert "1.2.3" in wetread("studies", "list", "--config", settled).output
+
+
+def test_a_study_shows_its_plan_steps_and_deliveries(wetread, settled):
+    shown = wetread("studies", "show", "1.2.3", "--config", settled).output
+
+    for word in ("no new instance for 60 s", "rule CT", "localizer left out", "infer", "waiting"):
+        assert word in shown
+    content = json.loads(wetread("studies", "show", "1.2.3", "--json", "--config", settled).output)
+    assert content["revisions"][0]["deliveries"][0]["destination"] == "pacs"
+
+
+def test_a_study_that_was_never_received_is_said_to_be_so(wetread, config_file):
+    result = wetread("studies", "show", "9.9.9", "--config", config_file)
+
+    assert result.exit_code == 1
+    assert "no study 9.9.9 was received" in result.output
+
+
+def test_models_are_listed_and_a_broken_one_does_not_hide_the_others(wetread, tmp_path):
+    write_package(tmp_path / "good", manifest(), network(kind="threshold"))
+    broken = write_package(tmp_path / "broken", manifest(), network(kind="threshold"))
+    (broken / "model.onnx").write_bytes(b"other bytes")
+
+    result = wetread("models", "list", "--models-dir", tmp_path, "--json")
+
+    assert result.exit_code == 1
+    found = json.loads(result.output)
+    assert [package["name"] for package in found["packages"]] == ["tiny"]
+    assert "sha256" in found["broken"]["broken"]
+
+
+def test_the_shipped_models_verify(wetread, pytestconfig):
+    result = wetread("models", "verify", "--models-dir", pytestconfig.rootpath / "models")
+
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == [
+        "ct-lungs",
+        "cxr-lungs",
+        "cxr-view",
+    ]
+
+
+def test_the_demo_tells_what_a_report_says(tmp_path):
+    source = make_source("ct", tmp_path)
+    report = next(
+        one.dataset
+        for one in encode(lungs(source), source, make_context(source))
+        if one.kind == "SR"
+    )
+
+    lines = list(statements(report))
+
+    assert "Finding: Lung" in lines
+    assert any(line.startswith("  Volume: ") for line in lines)
