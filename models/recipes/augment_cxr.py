@@ -1,7 +1,8 @@
 """Random changes that a radiograph may meet on scanners the training data never saw.
 
-Everything works on a batch of canvases at once: ``image`` is float32 ``(N, 1, rows, columns)`` from
-0 to 1, bright means more attenuation; ``area`` is 1 where the canvas shows image and 0 in the padding.
+Everything works on a batch of canvases at once: ``image`` is float32 ``(N, 1, rows, columns)``
+from 0 to 1, bright means more attenuation; ``area`` is 1 where the canvas shows image and 0 in the
+padding.
 """
 
 from __future__ import annotations
@@ -156,13 +157,17 @@ def draw_objects(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         start, end, middle = rng.uniform(-0.1, 1.1, (3, 2)) * (columns, rows)
         step = np.linspace(0, 1, 24)[:, None]
         curve = (1 - step) ** 2 * start + 2 * step * (1 - step) * middle + step**2 * end
-        pen.line([tuple(point) for point in curve], fill=float(rng.uniform(0.1, 0.7)),
-                 width=int(rng.integers(1, 4)))
+        pen.line(
+            [tuple(point) for point in curve],
+            fill=float(rng.uniform(0.1, 0.7)),
+            width=int(rng.integers(1, 4)),
+        )
     for _ in range(rng.integers(0, 4)):
         x, y = rng.uniform(0, 1, 2) * (columns, rows)
         radius = rng.uniform(2, 8)
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius),
-                    fill=float(rng.uniform(0.2, 0.9)))
+        pen.ellipse(
+            (x - radius, y - radius, x + radius, y + radius), fill=float(rng.uniform(0.2, 0.9))
+        )
     for _ in range(rng.integers(0, 3)):
         x, y = rng.uniform(0, 0.95, 2) * (columns, rows)
         text = "".join(rng.choice(list("LRPABSTEUCHKD0123456789 "), rng.integers(1, 9)))
@@ -170,8 +175,9 @@ def draw_objects(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     if rng.random() < 0.15:
         x, y = rng.uniform(0.1, 0.9, 2) * (columns, rows)
         half = rng.uniform(6, 16, 2)
-        pen.rectangle((x - half[0], y - half[1], x + half[0], y + half[1]),
-                      fill=float(rng.uniform(0.4, 1.0)))
+        pen.rectangle(
+            (x - half[0], y - half[1], x + half[0], y + half[1]), fill=float(rng.uniform(0.4, 1.0))
+        )
     return ndimage.gaussian_filter(np.asarray(picture, dtype=np.float32), rng.uniform(0.3, 0.8))
 
 
@@ -213,7 +219,9 @@ def recontrast(rng: torch.Generator, image: Tensor, area: Tensor) -> Tensor:
     curved = torch.sigmoid((image - middle) * slope)
     image = torch.lerp(image, curved, _chance(rng, 0.3, count))
 
-    coarse = functional.avg_pool2d(functional.avg_pool2d(image, 8), 5, 1, 2, count_include_pad=False)
+    coarse = functional.avg_pool2d(
+        functional.avg_pool2d(image, 8), 5, 1, 2, count_include_pad=False
+    )
     blurred = functional.interpolate(coarse, size=(rows, columns), mode="bilinear")
     equalise = _uniform(rng, -0.5, 0.8, count, 1, 1, 1) * _chance(rng, 0.5, count)
     image = image - equalise * (blurred - 0.5)

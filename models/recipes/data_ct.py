@@ -6,9 +6,8 @@ the patient's left) of the LPS frame, which is the orientation the engine gives 
 
 from __future__ import annotations
 
-import gzip
 import plistlib
-import tarfile
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pydicom
-from preprocess import resample
+from preprocess import keep_largest, resample
 from scipy import ndimage
 from sources import LUNGS_3D, unpack
 
@@ -30,6 +29,9 @@ RIGHT, LEFT = 1, 2
 """Label values: the patient's right lung (low x), the patient's left lung (high x)."""
 
 AIR_HU = -1024.0
+
+CHESTS = frozenset({"pyradiomics-lung1", "pyradiomics-lung2", "totalsegmentator-cta"})
+"""Training scans that show lungs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Scan:
             for count, have in zip(self.volume.shape, self.spacing, strict=True)
         ]
         labels = None if self.labels is None else resample_labels(self.labels, shape)
-        return Scan(self.name, resample(self.volume, shape), (spacing,) * 3, labels)
+        volume = resample(self.volume, shape)
+        return Scan(self.name, volume, (spacing,) * 3, labels)
 
 
 def resample_labels(labels: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -84,10 +87,7 @@ def read_series(folder: Path) -> tuple[NDArray[np.float32], tuple[float, float, 
     slices = [ds for ds in slices if ds.get("Modality") == "CT"]
     slices.sort(key=lambda ds: float(ds.ImagePositionPatient[2]))
     volume = np.stack(
-        [
-            ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
-            for ds in slices
-        ]
+        [ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept) for ds in slices]
     )
     gap = float(slices[1].ImagePositionPatient[2]) - float(slices[0].ImagePositionPatient[2])
     rows, columns = (float(step) for step in slices[0].PixelSpacing)
@@ -99,8 +99,7 @@ def read_head(data: Path) -> Scan:
     folder = unpack(data, "invesalius-examples") / "usr/share/doc/invesalius-examples/examples"
     extracted = folder / "Cranium"
     if not extracted.is_dir():
-        with tarfile.open(folder / "Cranium.inv3") as opened:
-            opened.extractall(extracted, filter="data")
+        shutil.unpack_archive(folder / "Cranium.inv3", extracted, "gztar", filter="data")
     project = plistlib.loads(next(extracted.rglob("main.plist")).read_bytes())
     matrix = project["matrix"]
     values = np.fromfile(next(extracted.rglob(matrix["filename"])), dtype=matrix["dtype"])
@@ -109,32 +108,47 @@ def read_head(data: Path) -> Scan:
     return Scan("invesalius-cranium", volume, (z, y, x))
 
 
-def read_training(data: Path) -> list[Scan]:
-    """Three chest CTs with computed labels and three scans without lung."""
-    scans = []
+def read_volumes(data: Path) -> list[Scan]:
+    """Read the six training scans as they are stored: three chests, then three without lung."""
     folder = unpack(data, "pyradiomics-3.0.1") / "pyradiomics-3.0.1" / "data"
+    scans = []
     for name in ("lung1", "lung2"):
         values, header = nrrd.read(str(folder / f"{name}_image.nrrd"))
-        tumour, _ = nrrd.read(str(folder / f"{name}_label.nrrd"))
         x, y, z = (float(np.linalg.norm(step)) for step in header["space directions"])
-        volume = values.transpose(2, 1, 0).astype(np.float32)
-        scan = Scan(f"pyradiomics-{name}", volume, (z, y, x)).resampled(2.0)
-        extra = resample(tumour.transpose(2, 1, 0).astype(np.float32), scan.volume.shape) > 0.5
-        scans.append(Scan(scan.name, scan.volume, scan.spacing, label_lungs(scan.volume, extra)))
+        volume = np.ascontiguousarray(values.transpose(2, 1, 0), dtype=np.float32)
+        scans.append(Scan(f"pyradiomics-{name}", volume, (z, y, x)))
     folder = total_folder(data)
-    volume, spacing = read_nifti(folder / "aorta_report" / "example_ct.nii.gz")
-    scan = Scan("totalsegmentator-cta", volume, spacing).resampled(2.0)
-    scans.append(Scan(scan.name, scan.volume, scan.spacing, label_lungs(scan.volume)))
-    empty = [
-        Scan("totalsegmentator-abdomen", *read_nifti(folder / "example_ct.nii.gz")),
-        Scan("totalsegmentator-dicom", *read_series(folder / "example_ct_dicom")),
-        read_head(data),
-    ]
-    for scan in empty:
+    stored = {
+        "totalsegmentator-cta": read_nifti(folder / "aorta_report" / "example_ct.nii.gz"),
+        "totalsegmentator-abdomen": read_nifti(folder / "example_ct.nii.gz"),
+        "totalsegmentator-dicom": read_series(folder / "example_ct_dicom"),
+    }
+    scans += [Scan(name, *volume) for name, volume in stored.items()]
+    return [*scans, read_head(data)]
+
+
+def read_training(data: Path) -> list[Scan]:
+    """Read the training scans at 2 mm with labels: computed in the chests, empty elsewhere."""
+    labelled = []
+    for scan in read_volumes(data):
         coarse = scan.resampled(2.0)
-        labels = np.zeros(coarse.volume.shape, dtype=np.uint8)
-        scans.append(Scan(coarse.name, coarse.volume, coarse.spacing, labels))
-    return scans
+        if scan.name in CHESTS:
+            tumour = read_tumour(data, scan.name, coarse.volume.shape)
+            labels = label_lungs(coarse.volume, tumour)
+        else:
+            labels = np.zeros(coarse.volume.shape, dtype=np.uint8)
+        labelled.append(Scan(coarse.name, coarse.volume, coarse.spacing, labels))
+    return labelled
+
+
+def read_tumour(data: Path, name: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Tumour mask of a pyradiomics scan, resampled to a shape; None for other scans."""
+    stem, _, short = name.partition("-")
+    if stem != "pyradiomics":
+        return None
+    folder = unpack(data, "pyradiomics-3.0.1") / "pyradiomics-3.0.1" / "data"
+    values, _ = nrrd.read(str(folder / f"{short}_label.nrrd"))
+    return resample(values.transpose(2, 1, 0).astype(np.float32), shape) > 0.5
 
 
 def total_folder(data: Path) -> Path:
@@ -217,7 +231,7 @@ def label_lungs(
     lungs = ndimage.binary_opening(air & ~airway)
     seeds = sides(lungs)
     split = split_lungs(lungs, seeds)
-    ball = ndimage.distance_transform_edt(np.pad(np.zeros((1, 1, 1)), 3, constant_values=1)) <= 3
+    ball = ndimage.distance_transform_edt(np.pad(np.zeros((1, 1, 1)), 3, constant_values=1)) <= 2.5
     labels = np.zeros(volume.shape, dtype=np.uint8)
     for value in (RIGHT, LEFT):
         lung = split == value
@@ -229,7 +243,7 @@ def label_lungs(
         closed = ndimage.binary_closing(padded, ball)[4:-4, 4:-4, 4:-4]
         closed = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
         labels[closed & ~airway & (labels == 0)] = value
-    return labels
+    return keep_largest(labels, values=(RIGHT, LEFT))
 
 
 def _airway(volume: NDArray[np.float32], air: NDArray[np.bool_]) -> NDArray[np.bool_]:

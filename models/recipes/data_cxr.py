@@ -36,7 +36,7 @@ class Radiograph:
 
     Attributes
     ----------
-    patient, view, finding, licence, source
+    patient, sex, view, finding, licence, source
         As the row says; ``source`` is the address the picture came from.
     age
         Years, None where unknown.
@@ -47,6 +47,7 @@ class Radiograph:
     """
 
     patient: str
+    sex: str
     view: str
     finding: str
     licence: str
@@ -94,6 +95,7 @@ def read_radiographs(data: Path) -> list[Radiograph]:
                 found.append(
                     Radiograph(
                         patient=row["patientid"],
+                        sex=row["sex"],
                         view=row["view"],
                         finding=row["finding"],
                         licence=row["license"].strip(),

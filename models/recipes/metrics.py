@@ -88,7 +88,9 @@ def bootstrap(
     return float(low), float(high)
 
 
-def estimate_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate:
+def estimate_mean(
+    values: Sequence[float] | NDArray[np.float64], patients: Sequence[str]
+) -> Estimate:
     """Mean of per-case values with interval and tenth percentile."""
     array = np.asarray(values, dtype=np.float64)
     low, high = bootstrap(patients, lambda chosen: float(array[chosen].mean()))
@@ -97,10 +99,9 @@ def estimate_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate:
 
 
 def estimate_auc(
-    scores: Sequence[float], positive: Sequence[bool], patients: Sequence[str]
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], patients: Sequence[str]
 ) -> Estimate:
     """Area under the ROC curve with interval."""
-    score, truth = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
-    low, high = bootstrap(patients, lambda chosen: auc(score[chosen], truth[chosen]))
-    value = auc(score, truth)
-    return Estimate(value, low, high, float("nan"), len(score), len(set(patients)))
+    low, high = bootstrap(patients, lambda chosen: auc(scores[chosen], positive[chosen]))
+    value = auc(scores, positive)
+    return Estimate(value, low, high, float("nan"), len(scores), len(set(patients)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,7 @@ def _block(ndim: int, inputs: int, outputs: int, stride: int = 1) -> nn.Sequenti
 
 
 class UNet(nn.Module):
-    """U-Net that works at half the input resolution and enlarges its logits twofold.
+    """U-Net that works at half the input resolution and enlarges its last step twofold.
 
     Parameters
     ----------
@@ -39,16 +40,28 @@ class UNet(nn.Module):
         Output channels, background included.
     widths
         Channels of each level; level ``n`` runs at ``1 / 2**(n + 1)`` of the input resolution.
+    refine
+        Channels of one more convolution at full resolution, which sees the image itself again;
+        0 enlarges the logits instead.
     """
 
-    def __init__(self, ndim: int, classes: int, widths: Sequence[int]) -> None:
+    def __init__(self, ndim: int, classes: int, widths: Sequence[int], refine: int = 0) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.stem = _block(ndim, 1, widths[0], stride=2)
         self.down = nn.ModuleList(_block(ndim, low, high, stride=2) for low, high in pairs)
         self.up = nn.ModuleList(_block(ndim, high + low, low) for low, high in reversed(pairs))
         self.enlarge = nn.Upsample(scale_factor=2, mode=_LINEAR[ndim], align_corners=False)
-        self.head = _CONV[ndim](widths[0], classes, 1)
+        conv, norm = _CONV[ndim], _NORM[ndim]
+        self.head = conv(widths[0], refine or classes, 1)
+        self.refine = refine > 0
+        if self.refine:
+            self.last = nn.Sequential(
+                conv(refine + 1, refine, 3, padding=1, bias=False),
+                norm(refine),
+                nn.ReLU(inplace=True),
+                conv(refine, classes, 1),
+            )
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``(N, classes, *spatial)`` of an image ``(N, 1, *spatial)``."""
@@ -59,7 +72,10 @@ class UNet(nn.Module):
             features = block(features)
         for block in self.up:
             features = block(torch.cat([self.enlarge(features), skips.pop()], dim=1))
-        return self.enlarge(self.head(features))
+        enlarged = self.enlarge(self.head(features))
+        if not self.refine:
+            return enlarged
+        return self.last(torch.cat([enlarged, image], dim=1))
 
 
 class Classifier(nn.Module):

@@ -1,15 +1,13 @@
 """Where the public data of the recipes come from and how they are found in a folder.
 
-The folder holds one git clone and a few archives fetched with ``pip download`` and
-``apt-get download``; README.md lists the commands. Archives are unpacked beside themselves once.
+The folder holds two git clones and a few archives fetched with ``pip download``, and one Debian
+package already taken apart; README.md lists the commands.
 """
 
 from __future__ import annotations
 
 import logging
-import subprocess
-import tarfile
-import zipfile
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,14 +48,10 @@ def unpack(data: Path, stem: str) -> Path:
         raise FileNotFoundError(message)
     logger.info("unpacking %s", archive.name)
     target.mkdir(parents=True)
-    if archive.suffix in {".whl", ".zip"}:
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(target)
-    elif archive.suffix == ".deb":
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(target)], check=True)
+    if archive.suffix == ".whl":
+        shutil.unpack_archive(archive, target, "zip")
     else:
-        with tarfile.open(archive) as opened:
-            opened.extractall(target, filter="data")
+        shutil.unpack_archive(archive, target, filter="data")
     return target
 
 
@@ -67,6 +61,5 @@ def lung_masks(data: Path) -> Path:
     target = wheel / "v7labs"
     if not target.is_dir():
         archive = wheel / "torchxrayvision" / "data" / "semantic_masks_v7labs_lungs.zip"
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(target)
+        shutil.unpack_archive(archive, target)
     return target / "semantic_masks_v7labs_lungs"

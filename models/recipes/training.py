@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
         Exponential average of the weights, batch statistics included, in evaluation mode.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+    schedule = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=True)
     layout = MEMORY_LAYOUT[next(p.ndim for p in network.parameters() if p.ndim >= 4)]
     network.to(memory_format=layout).train()
