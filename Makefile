@@ -35,7 +35,7 @@ test-deps:
 	fi
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/study_latency.py
+	PYTHONPATH=. $(BIN)/python benchmarks/study_latency.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -2,7 +2,7 @@
 
     python benchmarks/study_latency.py [--rounds 5]
 
-Sends the demo's real CT (60 slices) to a running node with a storage SCP on loopback as the
+Sends a real CT (60 slices) to a running node with a storage SCP on loopback as the
 PACS. Prints medians. *Overhead* is everything but the quiet period and the model: what the
 node itself costs.
 """
@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from rich.console import Console
 from rich.table import Table
 
-from node.cli.demo_data import demo_studies
+from node.cli.demo_data import chest_ct
 from node.domain import StudyState, derived_uid
 from node.work.product import load_product
 from tests.builders.network import Peer, store_all
@@ -96,8 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    ct = next(study for study in demo_studies() if study.name == "chest CT")
-    images = [dcmread(file) for file in ct.files]
+    images = [dcmread(file) for file in chest_ct(patient=1).files]
     pacs = TimingPacs()
     with tempfile.TemporaryDirectory(prefix="wetread-bench-") as folder:
         node = RunningNode(Path(folder), pacs.port, models_dir=str(MODELS), rules=[RULE])

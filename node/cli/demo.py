@@ -105,7 +105,8 @@ def _run_studies(
     failed = False
     for case in cases:
         uid = str(dcmread(case.files[0], stop_before_pixels=True).StudyInstanceUID)
-        console.rule(f"{case.name} ({len(case.files)} images, {case.source})")
+        console.rule(case.name)
+        console.print(f"{len(case.files)} images; {case.source}")
         with Progress(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
         ) as progress:

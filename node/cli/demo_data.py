@@ -36,24 +36,27 @@ def demo_studies() -> list[DemoStudy]:
     click.ClickException
         If their packages are not installed; the message says how to install them.
     """
-    radiograph = _folder("data_store", "pydicom-data") / "data" / "RG1_UNCR.dcm"
-    ct = _folder("cerr", "pycerr") / "datasets" / "radiomics_phantom_dicom" / "pat_1"
-    slices = tuple(sorted(ct.glob("DCM_IMG_*.dcm")))
-    for path in (radiograph, *slices[:1]):
-        if not path.is_file():
-            raise click.ClickException(f"{path} is absent; reinstall its package")
-    return [
-        DemoStudy(
-            "chest radiograph",
-            (radiograph,),
-            "pydicom-data, compressed samples by David Clunie (MIT)",
-        ),
-        DemoStudy(
-            "chest CT",
-            slices,
-            "pycerr, radiomics phantom data set (data CC BY-NC 3.0)",
-        ),
-    ]
+    return [chest_radiograph(), chest_ct(patient=2)]
+
+
+def chest_radiograph() -> DemoStudy:
+    """Find a frontal chest radiograph, 1955×1841, MONOCHROME1, without a usable PixelSpacing."""
+    file = _folder("data_store", "pydicom-data") / "data" / "RG1_UNCR.dcm"
+    source = "pydicom-data, compressed samples by David Clunie (MIT)"
+    return _study("chest radiograph", [file], source)
+
+
+def chest_ct(patient: int) -> DemoStudy:
+    """Find one of four CT series cropped around a lung tumour, 1 to 4; 60, 41, 46, 56 slices."""
+    folder = _folder("cerr", "pycerr") / "datasets" / "radiomics_phantom_dicom" / f"pat_{patient}"
+    source = "pycerr, radiomics phantom data set (data CC BY-NC 3.0)"
+    return _study("chest CT", sorted(folder.glob("DCM_IMG_*.dcm")), source)
+
+
+def _study(name: str, files: list[Path], source: str) -> DemoStudy:
+    if not files or not files[0].is_file():
+        raise click.ClickException(f"the images of the {name} are absent; reinstall {source}")
+    return DemoStudy(name, tuple(files), source)
 
 
 def _folder(module: str, package: str) -> Path:

@@ -43,6 +43,7 @@ def send(folder: Path, destination: str, config_file: Path) -> None:
     with click.progressbar(length=len(files), label=f"{len(files)} files") as bar:
 
         def report(path: Path, outcome: Outcome) -> None:
+            """Count one file, and keep what went wrong with it."""
             bar.update(1)
             if outcome.state is not DeliveryState.DELIVERED:
                 failed.append(f"{path}: {outcome.reason}")

@@ -109,6 +109,7 @@ class _Schema(GenerateJsonSchema):
     """Leaves out the titles pydantic makes up from names: ``Ae Title`` says nothing."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
+        """Say no for every field."""
         return False
 
 

@@ -144,6 +144,7 @@ class _Reader:
         self.open: set[int] = set()
 
     def read(self, root: yaml.Node) -> Tree:
+        """Read the document below its root node."""
         self.tree.lines[()] = _line(root)
         self.tree.data = self._value(root, ())
         return self.tree

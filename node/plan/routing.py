@@ -73,9 +73,11 @@ class _Draft:
     not_run: dict[str, None] = field(default_factory=dict)
 
     def leave_out(self, sentence: str) -> None:
+        """Say once why something is not done."""
         self.not_run[sentence] = None
 
     def run(self, rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> None:
+        """Plan a model on a case, or add the rule's destinations to the run there is."""
         case = sorted(case, key=lambda image: image.sop_instance_uid)
         uids = tuple(image.sop_instance_uid for image in case)
         key = (model.name, series.series_instance_uid, uids)

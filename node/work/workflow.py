@@ -38,17 +38,37 @@ _RETRY: dict[str, Any] = {
 
 
 class FlowSteps(Protocol):
-    """What the flow calls; see `node.work.steps.Steps`."""
+    """What the flow calls; `node.work.steps.Steps` says what each does."""
 
-    def plan(self, study_instance_uid: str, revision: int) -> int: ...  # noqa: D102
-    def infer(self, study_instance_uid: str, revision: int, run: int) -> bool: ...  # noqa: D102
-    def encode(self, study_instance_uid: str, revision: int, run: int) -> bool: ...  # noqa: D102
-    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]: ...  # noqa: D102
-    def deliver(  # noqa: D102
+    def plan(self, study_instance_uid: str, revision: int) -> int:
+        """Return how many runs there are."""
+        ...
+
+    def infer(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
+        """Return whether there is a result."""
+        ...
+
+    def encode(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
+        """Return whether its objects are written."""
+        ...
+
+    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]:
+        """Return the destinations that have something to get."""
+        ...
+
+    def deliver(
         self, study_instance_uid: str, revision: int, destination: str, attempt: int
-    ) -> float | None: ...
-    def settle(self, study_instance_uid: str, revision: int) -> None: ...  # noqa: D102
-    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None: ...  # noqa: D102
+    ) -> float | None:
+        """Return the seconds to wait before the next try, or None."""
+        ...
+
+    def settle(self, study_instance_uid: str, revision: int) -> None:
+        """Give the revision its final state if nothing waits."""
+        ...
+
+    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
+        """End the revision as failed."""
+        ...
 
 
 class Flow:
@@ -130,7 +150,10 @@ def _register(steps: FlowSteps) -> Callable[[str, int], None]:
 
     @DBOS.workflow(name="delivery", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def delivery(study_instance_uid: str, revision: int, destination: str, attempt: int) -> None:
-        # A delivery that must wait ends and is enqueued again: a sleeping one holds a thread.
+        """One try at one destination.
+
+        A delivery that must wait ends and is enqueued again: a sleeping one holds a thread.
+        """
         wait_s = deliver(study_instance_uid, revision, destination, attempt)
         if wait_s is None:
             settle(study_instance_uid, revision)
@@ -141,6 +164,7 @@ def _register(steps: FlowSteps) -> Callable[[str, int], None]:
 
     @DBOS.workflow(name="study", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def study(study_instance_uid: str, revision: int) -> None:
+        """One revision, from its plan to the hand-over to its destinations."""
         try:
             for run in range(plan(study_instance_uid, revision)):
                 if infer(study_instance_uid, revision, run):
@@ -161,6 +185,7 @@ def _durable(method: Callable[P, R]) -> Callable[P, R]:
 
     @DBOS.step(name=method.__name__, **_RETRY)
     def step(*args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the method."""
         return method(*args, **kwargs)
 
     return step
