@@ -31,9 +31,10 @@ from node.errors import ConfigError
 from node.receive.keep import Keeper
 from node.receive.scp import StorageScp
 from node.store.database import database_url, open_database
-from node.store.files import Files
+from node.store.files import INSTANCES, RESULTS, Files
 from node.store.index import Index
 from node.store.ledger import Ledger
+from node.store.lock import only_one
 from node.web.app import serve
 from node.work.schedule import Schedule
 from node.work.steps import Equipment, Steps
@@ -83,12 +84,14 @@ def open_stores(config: Config) -> Stores:
 def run_receive(config: Config, stop: Event) -> None:
     """Be the storage SCP until `stop` is set."""
     stores = open_stores(config)
-    if orphans := stores.files.sweep():
-        log.info("parts.swept", count=orphans)
-    scp = StorageScp(config.receive, Keeper(stores.files, stores.index, stores.ledger, utc_now))
-    scp.start()
-    stop.wait()
-    scp.stop()
+    with only_one(config.data_dir, "receive", stop):
+        if orphans := stores.files.sweep(INSTANCES):
+            log.info("parts.swept", count=orphans)
+        keeper = Keeper(stores.files, stores.index, stores.ledger, utc_now)
+        scp = StorageScp(config.receive, keeper)
+        scp.start()
+        stop.wait()
+        scp.stop()
 
 
 def run_work(config: Config, stop: Event) -> None:
@@ -99,14 +102,17 @@ def run_work(config: Config, stop: Event) -> None:
     equipment = Equipment(
         config, stores.files, stores.index, stores.ledger, pool, pool.catalogue, utc_now
     )
-    flow = Flow(Steps(equipment), stores.database_url, config.work.studies_at_once)
-    schedule = Schedule(stores.index, stores.ledger, flow, config.receive.quiet_period_s, utc_now)
-    flow.launch()
-    schedule.start()
-    log.info("work.started", executor_id=flow.executor_id)
-    stop.wait()
-    schedule.stop()
-    flow.stop()
+    with only_one(config.data_dir, "work", stop):
+        stores.files.sweep(RESULTS)
+        flow = Flow(Steps(equipment), stores.database_url, config.work.studies_at_once)
+        quiet_period_s = config.receive.quiet_period_s
+        schedule = Schedule(stores.index, stores.ledger, flow, quiet_period_s, utc_now)
+        flow.launch()
+        schedule.start()
+        log.info("work.started", executor_id=flow.executor_id)
+        stop.wait()
+        schedule.stop()
+        flow.stop()
     pool.close()
 
 

@@ -15,6 +15,7 @@ from node.app import ROLES, open_stores, supervise
 from node.cli.options import ConfigurationFailed, config_option, read_config
 from node.errors import ConfigError
 from node.log import configure_logging
+from node.store.lock import Stopped
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ def run(config_file: Path, roles: tuple[str, ...], supervised: bool) -> None:
             # Opened once before the roles start, so that they do not migrate at the same time.
             open_stores(config)
             supervise(config_file, roles or tuple(ROLES), stop)
+    except Stopped:
+        log.info("role.stopped_waiting")
     except ConfigError as error:
         raise ConfigurationFailed(str(error)) from error
 

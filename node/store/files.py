@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,7 +51,7 @@ class Files:
             If the disk is full or fails; nothing is left behind then.
         """
         target = self.data_dir / relative
-        part = self.data_dir / PARTS / f"{uuid.uuid4().hex}.part"
+        part = self.data_dir / PARTS / f"{_own_prefix(relative)}{uuid.uuid4().hex}.part"
         try:
             with part.open("wb") as stream:
                 for chunk in chunks:
@@ -69,12 +70,18 @@ class Files:
         """Absolute path of a file the index names."""
         return self.data_dir / relative
 
-    def sweep(self) -> int:
-        """Remove what a crash left in ``parts/``; return how many files that were.
+    def sweep(self, top: str) -> int:
+        """Remove what a crash on this host left in ``parts/``; return how many files that were.
 
-        Nothing in it was ever acknowledged to a sender. Call it before receiving starts.
+        Nothing in them was ever acknowledged or recorded. Call it before writing starts.
+
+        Parameters
+        ----------
+        top
+            `INSTANCES` or `RESULTS`: only what was on its way there, since the process that
+            writes the other may be at work.
         """
-        orphans = list((self.data_dir / PARTS).glob("*.part"))
+        orphans = list((self.data_dir / PARTS).glob(f"{_own_prefix(top)}*.part"))
         for orphan in orphans:
             orphan.unlink(missing_ok=True)
         return len(orphans)
@@ -98,6 +105,11 @@ def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
     """Where the products of one run live, relative to the data directory."""
     study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
     return f"{RESULTS}/{study[:2]}/{study}/r{revision}/run-{run}"
+
+
+def _own_prefix(relative: str) -> str:
+    """First part of the names of unfinished files: which host writes, and where to."""
+    return f"{socket.gethostname()}-{relative.partition('/')[0]}-"
 
 
 def _sync_folder(folder: Path) -> None:

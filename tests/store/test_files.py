@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from node.store.files import Files, instance_path, result_folder
+from node.store.files import INSTANCES, RESULTS, Files, instance_path, result_folder
 
 
 def test_a_written_file_is_there_whole(tmp_path):
@@ -44,9 +44,18 @@ def test_writing_again_replaces_the_file_in_one_step(tmp_path):
 def test_the_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path):
     files = Files(tmp_path)
     kept = files.write("instances/ab/one.dcm", [b"acknowledged"])
-    (tmp_path / "parts" / "0123.part").write_bytes(b"never acknowledged")
+    in_progress = []
 
-    assert files.sweep() == 1
+    def chunks():
+        yield b"never acknowledged"
+        in_progress.extend((tmp_path / "parts").iterdir())
+        assert files.sweep(RESULTS) == 0, "another process may be writing it"
+        assert files.sweep(INSTANCES) == 1
+
+    with pytest.raises(FileNotFoundError):
+        files.write("instances/ab/two.dcm", chunks())
+
+    assert not in_progress[0].exists()
     assert kept.read_bytes() == b"acknowledged"
 
 
