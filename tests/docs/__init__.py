@@ -1,0 +1,1 @@
+"""What is written about the node is compared with the node."""
