@@ -1,22 +1,18 @@
-"""The composition root: which parts make a role, and which roles make a node.
+"""The composition root: which parts make a role.
 
     receive    StorageScp → Keeper → Files, Index
     work       Schedule → Flow (DBOS) → Steps → Pool, encoders, C-STORE
     web        status page over Index and Ledger
 
-The roles share nothing but the data directory and the database.
+The roles are processes of their own (`node.cli.supervise`) and share nothing but the data
+directory and the database.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event
 
 import structlog
@@ -41,9 +37,6 @@ from node.work.steps import Equipment, Steps
 from node.work.workflow import Flow
 
 log = structlog.get_logger(__name__)
-
-RESTART_AFTER_S = 1.0
-STOP_WITHIN_S = 20.0
 
 
 def utc_now() -> datetime:
@@ -147,38 +140,3 @@ ROLES: dict[str, Callable[[Config, Event], None]] = {
     "work": run_work,
     "web": run_web,
 }
-
-
-def supervise(config_file: Path, roles: Sequence[str], stop: Event) -> None:
-    """Run each role in a process of its own, and start again what ends, until `stop` is set.
-
-    A role ends by itself when the supervisor is gone: it reads its standard input, whose
-    other end is here. Without that a killed supervisor would leave the port taken.
-    """
-    running = {role: _start(config_file, role) for role in roles}
-    while not stop.wait(0.2):
-        for role, process in running.items():
-            if process.poll() is not None:
-                log.error("role.ended", role=role, exit_code=process.returncode)
-                if stop.wait(RESTART_AFTER_S):
-                    break
-                running[role] = _start(config_file, role)
-    for process in running.values():
-        process.terminate()
-    deadline = time.monotonic() + STOP_WITHIN_S
-    for role, process in running.items():
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.error("role.killed", role=role)  # noqa: TRY400 - the time-out is the whole story
-            process.kill()
-            process.wait()
-
-
-def _start(config_file: Path, role: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "node", "run", "--config", str(config_file), "--role", role]
-    # OpenBLAS threads that spin against ONNX Runtime's make resampling several times slower.
-    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        [*command, "--supervised"], stdin=subprocess.PIPE, env=environment
-    )

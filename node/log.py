@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any, Literal
 
 import structlog
@@ -40,6 +41,24 @@ def drop_patient_data(_logger: Any, _method: str, event: EventDict) -> EventDict
     return {key: value for key, value in event.items() if key not in PATIENT_DATA}
 
 
+def trace_without_message(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Render an exception as its types and lines of code (a structlog processor).
+
+    Its message may quote the data set, and the source line of a frame never does.
+    """
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    elif isinstance(error, tuple):
+        error = error[1]
+    parts: list[str] = []
+    while isinstance(error, BaseException):
+        frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
+        parts.insert(0, "".join([*frames, type(error).__qualname__]))
+        error = error.__cause__ or error.__context__
+    return {**event, "exception": "\n\nthen\n\n".join(parts)} if parts else event
+
+
 class _Role:
     """Adds the process role to each event; context variables would not reach other threads."""
 
@@ -71,6 +90,7 @@ def configure_logging(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         drop_patient_data,
+        trace_without_message,
         *([] if not role else [_Role(role)]),
     ]
     structlog.configure(
@@ -90,7 +110,6 @@ def configure_logging(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if people else [structlog.processors.format_exc_info]),
                 renderer,
             ],
         )

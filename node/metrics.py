@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+COUNTERS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that makes prometheus_client share counters between processes by files."""
+
 INSTANCES_RECEIVED = Counter(
     "wetread_instances_received_total",
     "C-STORE requests by what became of them.",

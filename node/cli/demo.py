@@ -33,6 +33,7 @@ from node.log import configure_logging
 
 START_WITHIN_S = 60.0
 STUDY_WITHIN_S = 240.0
+ROUTED_BACK_WITHIN_S = 10.0
 FINAL = (StudyState.DONE, StudyState.FAILED, StudyState.NOT_ELIGIBLE)
 REPOSITORY_MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -167,9 +168,12 @@ def _show(
         for row in stores.ledger.steps(uid, revision.revision):
             steps.add_row(row.step, row.subject, f"{row.seconds:.2f}")
     console.print(steps)
+    deadline = time.monotonic() + ROUTED_BACK_WITHIN_S
+    while stores.index.returned_count(uid) < len(results) and time.monotonic() < deadline:
+        time.sleep(0.1)
     console.print(
         f"own results that the PACS routed back and the node left out: "
-        f"{stores.index.returned_count(uid)}"
+        f"{stores.index.returned_count(uid)} of {len(results)}"
     )
 
 

@@ -11,8 +11,9 @@ from threading import Event, Thread
 import click
 import structlog
 
-from node.app import ROLES, open_stores, supervise
+from node.app import ROLES, open_stores
 from node.cli.options import ConfigurationFailed, config_option, read_config
+from node.cli.supervise import supervise
 from node.errors import ConfigError
 from node.log import configure_logging
 from node.store.lock import Stopped
@@ -47,7 +48,7 @@ def run(config_file: Path, roles: tuple[str, ...], supervised: bool) -> None:
         else:
             # Opened once before the roles start, so that they do not migrate at the same time.
             open_stores(config)
-            supervise(config_file, roles or tuple(ROLES), stop)
+            supervise(config_file, roles or tuple(ROLES), config.data_dir, stop)
     except Stopped:
         log.info("role.stopped_waiting")
     except ConfigError as error:

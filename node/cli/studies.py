@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from node.app import Stores, open_stores
 from node.cli.options import ConfigurationFailed, config_option, read_config
@@ -31,7 +31,10 @@ def list_studies(config_file: Path, limit: int, as_json: bool) -> None:
     if as_json:
         click.echo(_json([asdict(row) for row in rows]))
         return
-    table = Table("study_instance_uid", "state", "rev", "series", "instances", "last received")
+    uid = Column(
+        "study_instance_uid", min_width=max([len(r.study_instance_uid) for r in rows] or [0])
+    )
+    table = Table(uid, "state", "rev", "series", "instances", "last received")
     for row in rows:
         table.add_row(
             row.study_instance_uid,
@@ -41,7 +44,7 @@ def list_studies(config_file: Path, limit: int, as_json: bool) -> None:
             str(row.instances),
             f"{row.last_received_at:%Y-%m-%d %H:%M:%S} UTC",
         )
-    Console().print(table)
+    Console().print(table, crop=False)
 
 
 @studies.command()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from node.config.model import Config, Destination, Receive, Web
 from node.config.problem import Location, Severity, suggestion
 
@@ -139,13 +141,25 @@ def _paths(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
             yield Finding(location, trouble)
 
 
+def _package_name(folder: Path) -> str:
+    """Name a package by its manifest; by its folder where that cannot be read.
+
+    What else is wrong with a manifest is for ``wetread models verify`` to say.
+    """
+    try:
+        manifest = yaml.safe_load((folder / "manifest.yaml").read_bytes())
+        return str(manifest["metadata"]["name"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return folder.name
+
+
 def _models(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
     written = data.get("models_dir", str(_default(Config, "models_dir")))
     if not isinstance(written, str):
         return
     models_dir = resolved(folder, written)
     try:
-        known = {entry.name for entry in models_dir.iterdir() if entry.is_dir()}
+        known = {_package_name(entry) for entry in models_dir.iterdir() if entry.is_dir()}
     except FileNotFoundError:
         message = f"{models_dir} does not exist: no model can run"
         yield Finding(("models_dir",), message, Severity.NOTE)

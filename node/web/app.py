@@ -14,6 +14,7 @@ from threading import Event
 import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.config.model import Web
 from node.domain import StudyState
 from node.errors import ConfigError
+from node.metrics import COUNTERS_VARIABLE
 from node.store.index import Index
 from node.store.ledger import Ledger
 from node.web.collector import StateCollector
@@ -55,9 +57,11 @@ class Site:
         self._index = index
         self._ledger = ledger
         self._pages = pages
-        # Not the global registry: its counters belong to the roles in other processes.
+        # Not the global registry: the counters of the other roles come from their files.
         self._registry = CollectorRegistry()
         self._registry.register(StateCollector(index, ledger))
+        if COUNTERS_VARIABLE in os.environ:
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
 
     def studies(self, request: Request) -> Response:
         """The studies that received something last."""

@@ -1,0 +1,107 @@
+"""The roles of a node as processes: started, started again when they end, stopped together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import structlog
+
+from node.metrics import COUNTERS_VARIABLE
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 0.2
+FIRST_RESTART_AFTER_S = 1.0
+LONGEST_RESTART_AFTER_S = 30.0
+STEADY_AFTER_S = 60.0
+"""A role that has lived for this long has recovered: its next end is a first one again."""
+STOP_WITHIN_S = 20.0
+
+
+def supervise(config_file: Path, roles: Sequence[str], data_dir: Path, stop: Event) -> None:
+    """Keep each role running in a process of its own until `stop` is set.
+
+    Parameters
+    ----------
+    data_dir
+        Takes the files by which the roles share their counters; they start at 0.
+    """
+    counters = data_dir / "metrics"
+    counters.mkdir(exist_ok=True)
+    for old in counters.glob("*.db"):
+        old.unlink()
+    environment = {
+        # OpenBLAS threads that spin against ONNX Runtime's make resampling several times slower.
+        "OPENBLAS_NUM_THREADS": "1",
+        COUNTERS_VARIABLE: str(counters),
+        **os.environ,
+    }
+    running = [_Role(config_file, role, environment) for role in roles]
+    while not stop.wait(LOOK_EVERY_S):
+        for role in running:
+            role.look(time.monotonic())
+    for role in running:
+        role.terminate()
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for role in running:
+        role.wait_or_kill(deadline)
+
+
+class _Role:
+    """One role and its process.
+
+    The process ends by itself when the supervisor is gone: it reads its standard input, whose
+    other end is here. Without that a killed supervisor would leave the port taken.
+    """
+
+    def __init__(self, config_file: Path, role: str, environment: dict[str, str]) -> None:
+        arguments = ["run", "--config", str(config_file), "--role", role, "--supervised"]
+        self._command = [sys.executable, "-m", "node", *arguments]
+        self._environment = environment
+        self._role = role
+        self._wait_s = FIRST_RESTART_AFTER_S
+        self._restart_at: float | None = None
+        self._start(time.monotonic())
+
+    def _start(self, now: float) -> None:
+        self._started_at = now
+        self._restart_at = None
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            self._command, stdin=subprocess.PIPE, env=self._environment
+        )
+
+    def look(self, now: float) -> None:
+        """Start the process again some time after it has ended, ever later if it keeps ending."""
+        if self._restart_at is not None:
+            if now >= self._restart_at:
+                self._start(now)
+        elif self._process.poll() is not None:
+            if now - self._started_at > STEADY_AFTER_S:
+                self._wait_s = FIRST_RESTART_AFTER_S
+            log.error(
+                "role.ended",
+                role=self._role,
+                exit_code=self._process.returncode,
+                restart_in_s=self._wait_s,
+            )
+            self._restart_at = now + self._wait_s
+            self._wait_s = min(2 * self._wait_s, LONGEST_RESTART_AFTER_S)
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self._process.terminate()
+
+    def wait_or_kill(self, deadline: float) -> None:
+        """Wait for the end of the process, and force it at the deadline."""
+        try:
+            self._process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("role.killed", role=self._role)  # noqa: TRY400 - there is no more to say
+            self._process.kill()
+            self._process.wait()
