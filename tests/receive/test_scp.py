@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -17,57 +16,13 @@ from pydicom.uid import (
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from node.config.model import Peer, Receive
 from node.domain import MANUFACTURER
-from node.receive.keep import Keeper
-from node.receive.scp import StorageScp
-from node.store.database import database_url, open_database
-from node.store.files import Files
-from node.store.index import Index
-from node.store.ledger import Ledger
 from tests.builders import ct_series, radiograph
 from tests.builders.network import association, store_all
 from tests.builders.records import NOON, artifact
+from tests.receive.door import PRIVATE_SOP_CLASS, Door, receive
 
 pytestmark = pytest.mark.loopback
-
-PRIVATE_SOP_CLASS = "1.3.12.2.1107.5.9.1"
-
-
-class Door:
-    """A listening node, and what it has kept."""
-
-    def __init__(self, folder: Path, receive: Receive) -> None:
-        self.folder = folder
-        self.engine = open_database(database_url("sqlite", folder))
-        self.files = Files(folder)
-        self.index = Index(self.engine)
-        self.ledger = Ledger(self.engine)
-        self.scp = StorageScp(
-            receive, Keeper(self.files, self.index, self.ledger, clock=lambda: NOON)
-        )
-        self.scp.start()
-        self.port = self.scp.port
-
-    def instances(self, study_instance_uid):
-        return self.index.study_instances(study_instance_uid)
-
-    def close(self):
-        self.scp.stop()
-        self.engine.dispose()
-
-
-def receive(**difference):
-    plain = {
-        "host": "127.0.0.1",
-        "port": 0,
-        "accept_from": (
-            Peer(ae_title="CT1", host="127.0.0.1"),
-            Peer(ae_title="ELSEWHERE", host="192.0.2.7"),
-        ),
-        "private_sop_classes": (PRIVATE_SOP_CLASS,),
-    }
-    return Receive.model_construct(**{**Receive().__dict__, **plain, **difference})
 
 
 @pytest.fixture
