@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 # Real CT series for the demo and the tests, read in place; its dependencies are not needed.
 CT_PACKAGE = pycerr==2.5.1
 
-DEBIAN_PACKAGES = orthanc dcmtk
+DEBIAN_PACKAGES = orthanc dcmtk postgresql
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
 .PHONY: demo test check format test-deps bench install-dev clean
@@ -27,9 +27,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Orthanc and DCMTK for the tests against a real PACS; without root and apt those are skipped.
+# Orthanc, DCMTK and PostgreSQL for the tests against real ones; without root and apt those are
+# skipped. Debian keeps PostgreSQL's server off the PATH.
 test-deps:
-	@if ! { command -v Orthanc && command -v storescu; } >/dev/null; then \
+	@if ! { command -v Orthanc && command -v storescu && \
+	    { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -q && apt-get install -y -q --no-install-recommends $(DEBIAN_PACKAGES); \
 	fi

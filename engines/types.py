@@ -137,7 +137,17 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class SegmentationResult:
+class Result:
+    """What a task makes of an image; every result type is a frozen dataclass derived from it.
+
+    Its fields hold numbers, texts, None, arrays, tuples, and dataclasses of these, and are
+    annotated with those types: the node keeps a result as a file between two steps, and reads
+    it back by the annotations.
+    """
+
+
+@dataclass(frozen=True)
+class SegmentationResult(Result):
     """A label map on the grid of the source.
 
     Parameters
@@ -165,7 +175,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
-class ClassificationResult:
+class ClassificationResult(Result):
     """What a classifier says of one image or volume.
 
     Parameters
@@ -183,7 +193,8 @@ class ClassificationResult:
     predicted: str | None
 
 
-Result: TypeAlias = SegmentationResult | ClassificationResult
+BuiltInResult: TypeAlias = SegmentationResult | ClassificationResult
+"""What the pictures can show."""
 
 
 @dataclass(frozen=True)

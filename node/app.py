@@ -51,7 +51,12 @@ class Stores:
     files: Files
     index: Index
     ledger: Ledger
+    engine: Engine
     database_url: str
+
+    def close(self) -> None:
+        """Close the idle connections to the database; the next use opens new ones."""
+        self.engine.dispose()
 
 
 def open_stores(config: Config) -> Stores:
@@ -68,10 +73,10 @@ def open_stores(config: Config) -> Stores:
         raise ConfigError(f"data_dir: cannot use {config.data_dir}: {error.strerror}") from error
     url = database_url(config.database, config.data_dir)
     try:
-        engine: Engine = open_database(url)
+        engine = open_database(url)
     except SQLAlchemyError as error:
         raise ConfigError(f"database: cannot be opened: {type(error).__name__}") from error
-    return Stores(files, Index(engine), Ledger(engine), url)
+    return Stores(files, Index(engine), Ledger(engine), engine, url)
 
 
 def run_receive(config: Config, stop: Event) -> None:

@@ -150,6 +150,17 @@ class PlannedRun:
     inputs_digest: str
     destinations: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """The same for every run of this model on these inputs: it need not be done twice."""
+        return digest_of(
+            self.model,
+            self.model_version,
+            self.model_digest,
+            self.series_instance_uid,
+            self.inputs_digest,
+        )
+
 
 @dataclass(frozen=True)
 class Plan:

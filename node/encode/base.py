@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, singledispatch
 from importlib.metadata import entry_points
 
+import structlog
 from pydicom.dataset import Dataset
 
 from engines.types import ClassificationResult, Result, SegmentationResult
@@ -25,6 +26,8 @@ from node.encode.marking import mark
 from node.encode.seg import write_segmentation
 from node.encode.sr import write_classification_report, write_segmentation_report
 from node.errors import PermanentError, StepError
+
+log = structlog.get_logger(__name__)
 
 ENTRY_POINTS = "wetread.encoders"
 
@@ -73,6 +76,13 @@ def encode(result: Result, source: Source, context: ResultContext) -> list[Encod
     for one in encoded:
         mark(one.dataset, case.headers, context, one.kind, case.series_number(one.kind))
     return encoded
+
+
+def result_types() -> dict[str, type[Result]]:
+    """Every result type that has an encoder, by module and name."""
+    _load_plugins()
+    known = [each for each in write.registry if issubclass(each, Result)]
+    return {f"{each.__module__}:{each.__qualname__}": each for each in known}
 
 
 @singledispatch
@@ -129,4 +139,8 @@ def _translated(kind: ResultKind, writer: Callable[..., Dataset], *arguments: ob
 @cache
 def _load_plugins() -> None:
     for entry in entry_points(group=ENTRY_POINTS):
-        entry.load()
+        try:
+            entry.load()
+        except (ImportError, AttributeError) as error:
+            # Results of other types must still be written.
+            log.error("encoder.broken", encoder=entry.name, reason=str(error))  # noqa: TRY400

@@ -9,7 +9,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from engines.types import Result
+from engines.types import BuiltInResult
 from node.domain import ResultKind
 from node.encode.case import Case
 from node.encode.identity import plain_copy
@@ -19,7 +19,7 @@ from node.encode.source import LOSSY, body_part
 from node.encode.text import text_value
 
 
-def write_capture(case: Case, result: Result) -> Dataset:
+def write_capture(case: Case, result: BuiltInResult) -> Dataset:
     """Encode the picture of a result as an RGB image.
 
     Text is burned in; none of it is about the patient. *BodyPartExamined* is the source's;

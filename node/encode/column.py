@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.types import ClassificationResult, Label, Result, SegmentationResult
+from engines.types import BuiltInResult, ClassificationResult, Label, SegmentationResult
 from node.domain import Source
 from node.encode.case import found_labels
 from node.encode.pen import AMBER, DIM, INK, PANEL, Pen, with_unit
@@ -18,7 +18,7 @@ _MOST_LABELS = 6
 _MOST_CLASSES = 12
 
 
-def draw_column(pen: Pen, result: Result, source: Source, box: tuple[int, int, int]) -> None:
+def draw_column(pen: Pen, result: BuiltInResult, source: Source, box: tuple[int, int, int]) -> None:
     """Write what was measured or predicted.
 
     Parameters
@@ -32,7 +32,7 @@ def draw_column(pen: Pen, result: Result, source: Source, box: tuple[int, int, i
         _draw_classes(pen, result, box)
 
 
-def column_height(result: Result, source: Source) -> int:
+def column_height(result: BuiltInResult, source: Source) -> int:
     """Height that `draw_column` needs, pixels."""
     if not isinstance(result, SegmentationResult):
         return _CLASSES + _CLASS * min(len(result.scores), _MOST_CLASSES)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engines.types import Label, Result, SegmentationResult
+from engines.types import BuiltInResult, Label, SegmentationResult
 from node.domain import ResultContext, Source
 from node.encode.case import found_labels
 from node.encode.column import column_height, draw_column
@@ -39,7 +39,7 @@ class _Placed:
     box: tuple[int, int, int, int]
 
 
-def render_picture(result: Result, source: Source, context: ResultContext) -> RGB:
+def render_picture(result: BuiltInResult, source: Source, context: ResultContext) -> RGB:
     """Render a result as one picture.
 
     Parameters
@@ -64,7 +64,9 @@ def render_picture(result: Result, source: Source, context: ResultContext) -> RG
     return np.array(page)
 
 
-def _layout(result: Result, source: Source) -> tuple[list[_Placed], tuple[int, int, int], int]:
+def _layout(
+    result: BuiltInResult, source: Source
+) -> tuple[list[_Placed], tuple[int, int, int], int]:
     """Place views, the column of numbers (left, top, width) and the page's end."""
     volume = source.volume
     needed = column_height(result, source)

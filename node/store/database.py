@@ -24,6 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    func,
+    literal,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -51,6 +53,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Sentence(TypeDecorator[str]):
+    """Words for people; a NUL, which may stand in a broken element, is no text to PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Show it as the replacement character."""
+        return None if value is None else value.replace("\0", "\ufffd")
+
+
 metadata = MetaData()
 Uid = String(128)
 
@@ -62,7 +75,7 @@ studies = Table(
     Column("revision", Integer, nullable=False, default=0),
     Column("first_received_at", UtcDateTime, nullable=False),
     Column("last_received_at", UtcDateTime, nullable=False, index=True),
-    Column("reason", Text, nullable=False, default=""),
+    Column("reason", Sentence, nullable=False, default=""),
 )
 
 instances = Table(
@@ -89,9 +102,9 @@ revisions = Table(
     Column("study_instance_uid", Uid, primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("complete_at", UtcDateTime, nullable=False),
-    Column("complete_reason", Text, nullable=False),
+    Column("complete_reason", Sentence, nullable=False),
     Column("state", String(16), nullable=False, index=True),
-    Column("reason", Text, nullable=False, default=""),
+    Column("reason", Sentence, nullable=False, default=""),
     Column("plan", JSON),
     Column("finished_at", UtcDateTime),
 )
@@ -105,7 +118,7 @@ steps = Table(
     Column("subject", String(200), primary_key=True),
     Column("seconds", Float, nullable=False),
     Column("finished_at", UtcDateTime, nullable=False),
-    Column("problem", Text, nullable=False, default=""),
+    Column("problem", Sentence, nullable=False, default=""),
 )
 
 artifacts = Table(
@@ -135,7 +148,7 @@ deliveries = Table(
     Column("state", String(16), nullable=False, index=True),
     Column("attempts", Integer, nullable=False, default=0),
     Column("status", Integer),
-    Column("reason", Text, nullable=False, default=""),
+    Column("reason", Sentence, nullable=False, default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_deliveries_study", "study_instance_uid", "revision"),
@@ -170,6 +183,9 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_first_schema,)
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
+MIGRATION_LOCK = 0x77657472
+"""Key of PostgreSQL's advisory lock, the same in every version."""
+
 
 def database_url(database: str, data_dir: Path) -> str:
     """SQLAlchemy URL of the configured database; ``sqlite`` is a file in the data directory."""
@@ -198,7 +214,9 @@ def reading(engine: Engine) -> Engine:
 def insert_if_absent(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless one with the same unique key is there; say whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    statement = insert(table).values(**values).on_conflict_do_nothing()
+    # Not rowcount: with PostgreSQL it is -1 where the database numbers the rows.
+    return connection.execute(statement.returning(literal(1))).first() is not None
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -216,6 +234,9 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # All roles of all hosts start at once, and two cannot create the same table.
+            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         schema_version.create(connection, checkfirst=True)
         done = set(connection.scalars(select(schema_version.c.version)))
         for number, migration in enumerate(MIGRATIONS, start=1):

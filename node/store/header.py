@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,6 +107,8 @@ def _value(ds: Dataset, keyword: str) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("JSON has no such number")
         return float(value)
     if isinstance(value, int):
         return int(value)

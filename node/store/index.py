@@ -202,7 +202,7 @@ class Index:
             revisions.c.revision == plan.revision,
         )
         with self._engine.begin() as connection:
-            stored = connection.scalar(select(revisions.c.plan).where(where))
+            stored = connection.scalar(select(revisions.c.plan).where(where).with_for_update())
             if stored is not None:
                 return _plan(stored)
             connection.execute(update(revisions).where(where).values(plan=asdict(plan)))

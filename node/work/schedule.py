@@ -92,7 +92,7 @@ class Schedule:
             self._flow.enqueue_study(queued.study_instance_uid, queued.revision)
         for study_instance_uid, revision in self._flow.poisoned():
             row = self._index.revision(study_instance_uid, revision)
-            if row is not None and row.state is not StudyState.FAILED:
+            if row is not None and row.finished_at is None:
                 self._index.set_state(
                     study_instance_uid,
                     revision,

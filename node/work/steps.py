@@ -45,7 +45,6 @@ from node.domain import (
     Source,
     StudyState,
     derived_uid,
-    digest_of,
 )
 from node.encode.base import encode
 from node.errors import PermanentError, TransientError
@@ -111,14 +110,7 @@ class Steps:
         if not plan.runs:
             state = StudyState.DONE if already_done else StudyState.NOT_ELIGIBLE
             reason = "; ".join(plan.not_run) or "no rule applies to any series"
-            self._index.set_state(study_instance_uid, revision, state, reason, self._clock())
-            log.info(
-                "study.settled",
-                study_instance_uid=study_instance_uid,
-                revision=revision,
-                state=str(state),
-                reason=reason,
-            )
+            self._end(study_instance_uid, revision, state, reason)
         return len(plan.runs)
 
     def infer(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
@@ -144,7 +136,7 @@ class Steps:
             result, provenance = load_product(self._files.path(product))
             context = self._context(study_instance_uid, revision, run_number, run, provenance)
             artifacts = self._write_objects(result, self._read(run), context, run, run_number)
-            self._ledger.record_artifacts(artifacts, _run_key(run), self._clock())
+            self._ledger.record_artifacts(artifacts, run.key, self._clock())
         return not step.problem
 
     def hand_over(self, study_instance_uid: str, revision: int) -> list[str]:
@@ -204,28 +196,27 @@ class Steps:
             if row.state is DeliveryState.FAILED
         ]
         state = StudyState.FAILED if problems else StudyState.DONE
-        self._index.set_state(
-            study_instance_uid, revision, state, "; ".join(problems), self._clock()
-        )
+        self._end(study_instance_uid, revision, state, "; ".join(problems))
+
+    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
+        """End a revision that no step can help any more."""
+        self._end(study_instance_uid, revision, StudyState.FAILED, reason)
+
+    def _end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
+        self._index.set_state(study_instance_uid, revision, state, reason, self._clock())
         log.info(
             "study.settled",
             study_instance_uid=study_instance_uid,
             revision=revision,
             state=str(state),
-            reason="; ".join(problems),
-        )
-
-    def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
-        """End a revision that no step can help any more."""
-        self._index.set_state(
-            study_instance_uid, revision, StudyState.FAILED, reason, self._clock()
+            reason=reason,
         )
 
     def _without_repeats(self, plan: Plan) -> tuple[Plan, bool]:
         """Leave out the runs whose objects an earlier revision has already made."""
         runs, not_run = [], list(plan.not_run)
         for run in plan.runs:
-            made_in = self._ledger.revision_that_made(_run_key(run))
+            made_in = self._ledger.revision_that_made(run.key)
             if made_in is None or made_in == plan.revision:
                 runs.append(run)
             else:
@@ -274,10 +265,12 @@ class Steps:
         return artifacts
 
     def _takers(self, kind: ResultKind, destinations: Sequence[str]) -> tuple[str, ...]:
+        known = self._config.destinations
+        # One that has gone since the plan was made stays: `deliver` says why it gets nothing.
         return tuple(
             name
             for name in destinations
-            if kind in PROFILE_KINDS[self._config.destinations[name].profile]
+            if name not in known or kind in PROFILE_KINDS[known[name].profile]
         )
 
     def _context(
@@ -399,12 +392,6 @@ def model_spec(package: Package) -> ModelSpec:
         digest=package.digest,
         per_image=manifest.model.ndim == 2 and manifest.infer.mode == "whole",
         select=manifest.select,
-    )
-
-
-def _run_key(run: PlannedRun) -> str:
-    return digest_of(
-        run.model, run.model_version, run.model_digest, run.series_instance_uid, run.inputs_digest
     )
 
 

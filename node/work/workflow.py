@@ -129,10 +129,10 @@ class Flow:
         return len(pending)
 
     def poisoned(self) -> list[tuple[str, int]]:
-        """Studies and revisions that took their process down too often."""
+        """Studies and revisions of which a workflow took its process down too often."""
         found = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False)
-        ids = [status.workflow_id for status in found if status.workflow_id.startswith("study/")]
-        return [(uid, int(r[1:])) for _, uid, r in (name.split("/") for name in ids)]
+        names = [status.workflow_id.split("/") for status in found]
+        return [(name[1], int(name[2][1:])) for name in names]
 
     def stop(self) -> None:
         """Stop; what is not finished goes on in the next process."""
@@ -154,10 +154,16 @@ def _register(steps: FlowSteps) -> Callable[[str, int], None]:
 
         A delivery that must wait ends and is enqueued again: a sleeping one holds a thread.
         """
-        wait_s = deliver(study_instance_uid, revision, destination, attempt)
-        if wait_s is None:
-            settle(study_instance_uid, revision)
-        else:
+        try:
+            wait_s = deliver(study_instance_uid, revision, destination, attempt)
+            if wait_s is None:
+                settle(study_instance_uid, revision)
+        except Exception as error:
+            log.exception("delivery.failed", study_instance_uid=study_instance_uid)
+            reason = f"delivery to {destination}: internal error: {type(error).__name__}"
+            give_up(study_instance_uid, revision, reason)
+            return
+        if wait_s is not None:
             _enqueue_delivery(
                 delivery, study_instance_uid, revision, destination, attempt + 1, wait_s
             )

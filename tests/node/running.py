@@ -179,6 +179,7 @@ class RunningNode:
 
     def stop(self) -> None:
         """Stop as an administrator does, with SIGTERM; children of a killed supervisor too."""
+        self.stores.close()
         if self._process is None:
             return
         children = []

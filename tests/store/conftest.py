@@ -1,19 +1,43 @@
-"""An index in a folder of its own."""
+"""An index of its own for each test; one contract for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import pytest
 
-from node.store.database import database_url, open_database
+from node.store.database import database_url, metadata, open_database
 from node.store.index import Index
 from node.store.ledger import Ledger
 
 
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_database(database_url("sqlite", tmp_path))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request, tmp_path):
+    """A database without any table."""
+    if request.param == "sqlite":
+        return database_url("sqlite", tmp_path)
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture(scope="session")
+def postgres_engine(postgres):
+    """One for all tests: emptying it is faster than making it."""
+    engine = open_database(postgres.new_database())
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request, tmp_path):
+    if request.param == "sqlite":
+        engine = open_database(database_url("sqlite", tmp_path))
+        yield engine
+        engine.dispose()
+        return
+    engine = request.getfixturevalue("postgres_engine")
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            if table.name != "schema_version":
+                connection.execute(table.delete())
+    yield engine
 
 
 @pytest.fixture

@@ -70,3 +70,19 @@ def test_one_broken_element_does_not_cost_the_instance():
     raw = encoded(ds).getvalue().replace(b"AXIAL", b"\x80\xff\x01AL")
 
     assert read_header(BytesIO(raw)).attributes["Modality"] == "CT"
+
+
+@pytest.mark.parametrize("number", [b"NaN ", b"inf ", b"1e999 "])
+def test_a_number_that_is_not_finite_counts_as_absent(number):
+    ds = ct_series(slices=1, SliceThickness="7.5")[0]
+    element = b"\x18\x00\x50\x00DS"
+    raw = encoded(ds).getvalue()
+    broken = raw.replace(
+        element + b"\x04\x007.5 ", element + len(number).to_bytes(2, "little") + number
+    )
+    assert broken != raw
+
+    attributes = read_header(BytesIO(broken)).attributes
+
+    assert "SliceThickness" not in attributes
+    assert attributes["Modality"] == "CT"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
 from sqlalchemy.exc import StatementError
 
 from node.domain import StudyState
-from node.store.database import database_url, open_database
+from node.store.database import open_database
 from node.store.index import Index, Receipt
 from tests.builders.records import NOON, after, instance, plan
 
@@ -129,12 +130,40 @@ def test_many_threads_record_the_same_instances_once(index):
     assert index.study("1.2.3").instances == 25
 
 
-def test_opening_a_database_again_keeps_what_is_in_it(tmp_path):
-    url = database_url("sqlite", tmp_path)
-    first = open_database(url)
+def test_roles_that_plan_a_revision_at_once_get_the_same_plan(index):
+    index.record_instance(instance())
+    index.complete_study(index.study("1.2.3"), after(60), "quiet")
+    start = threading.Barrier(6)
+
+    def store(number):
+        start.wait(30)
+        return index.store_plan(plan(config_digest=f"{number:064x}"))
+
+    with ThreadPoolExecutor(6) as threads:
+        stored = list(threads.map(store, range(6)))
+
+    assert stored == [index.revision("1.2.3", 1).plan] * 6
+
+
+def test_opening_a_database_again_keeps_what_is_in_it(empty_url):
+    first = open_database(empty_url)
     Index(first).record_instance(instance())
     first.dispose()
 
-    second = open_database(url)
+    second = open_database(empty_url)
     assert Index(second).study("1.2.3").instances == 1
     second.dispose()
+
+
+def test_roles_that_start_at_once_make_one_schema(empty_url):
+    start = threading.Barrier(6)
+
+    def open_and_use(number):
+        start.wait(30)
+        engine = open_database(empty_url)
+        receipt = Index(engine).record_instance(instance(number))
+        engine.dispose()
+        return receipt
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(open_and_use, range(6))) == [Receipt.NEW] * 6

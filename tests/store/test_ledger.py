@@ -57,6 +57,12 @@ def test_a_repeated_step_replaces_its_earlier_row(ledger):
     assert ledger.steps("1.2.3", 1) == [StepRow("infer", "0: ct-lungs", 3.0, after(9), "")]
 
 
+def test_a_problem_that_quotes_a_broken_element_is_kept(ledger):
+    ledger.record_step("1.2.3", 1, StepRow("infer", "0: ct-lungs", 2.0, NOON, "found 'A\0B'"))
+
+    assert ledger.steps("1.2.3", 1)[0].problem == "found 'A\ufffdB'"
+
+
 def test_a_run_is_known_by_the_first_revision_that_made_it(ledger):
     ledger.record_artifacts([artifact(1)], "key", NOON)
     ledger.record_artifacts([artifact(2, revision=2)], "key", after(9))

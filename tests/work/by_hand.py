@@ -1,0 +1,175 @@
+"""A node without processes, sockets or schedule: a test receives, and calls step after step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from engines.pool import Pool
+from node.config.model import Config
+from node.domain import Plan
+from node.receive.keep import Keeper, Kept, Received
+from node.store.database import database_url, open_database
+from node.store.files import Files, result_folder
+from node.store.index import Index, RevisionRow
+from node.store.ledger import Ledger
+from node.work.steps import Equipment, Steps
+from tests.builders.records import NOON
+from tests.node.running import tiny_models
+
+CT_RULE = {
+    "name": "CT",
+    "when": {"Modality": "CT", "slices": {"min": 3}},
+    "run": ["tiny-segment"],
+    "send_to": ["pacs"],
+}
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        """Let time pass, by the words of `timedelta`."""
+        self.now += timedelta(**by)
+
+
+class ByHand:
+    """The parts of a node on a folder; a second one on the same folder is its next process.
+
+    Parameters
+    ----------
+    port
+        Of the destination ``pacs``.
+    pacs
+        Further keys of that destination.
+    files, ledger
+        Classes that fail where a test wants it.
+    changes
+        Top-level keys of the configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 104,
+        pacs: dict[str, Any] | None = None,
+        files: type[Files] = Files,
+        ledger: type[Ledger] = Ledger,
+        **changes: Any,
+    ) -> None:
+        self.models = folder / "models"
+        if not self.models.exists():
+            tiny_models(self.models)
+        pacs = {"ae_title": "MAINPACS", "host": "127.0.0.1", "port": port, **(pacs or {})}
+        content = {
+            "data_dir": folder / "data",
+            "models_dir": self.models,
+            "destinations": {"pacs": {"timeout_s": 5, **pacs}},
+            "rules": [CT_RULE],
+        }
+        self.config = Config.model_validate({**content, **changes})
+        self.clock = Clock()
+        self.files = files(self.config.data_dir)
+        self._engine = open_database(database_url("sqlite", self.config.data_dir))
+        self.index = Index(self._engine)
+        self.ledger = ledger(self._engine)
+        self._pool = Pool(self.models, backend=self.config.work.backend, threads=1)
+        self.steps = Steps(
+            Equipment(
+                self.config,
+                self.files,
+                self.index,
+                self.ledger,
+                self._pool,
+                self._pool.catalogue,
+                self.clock,
+            )
+        )
+
+    def close(self) -> None:
+        """Give back what a process holds."""
+        self._pool.close()
+        self._engine.dispose()
+
+    def receive(self, images: Sequence[Dataset]) -> list[Kept]:
+        """Keep images as the receiver does."""
+        keeper = Keeper(self.files, self.index, self.ledger, self.clock)
+        return [keeper.keep(_received(ds)) for ds in images]
+
+    def complete(self, images: Sequence[Dataset]) -> str:
+        """Receive images and close the next revision of their study; return the study's UID."""
+        self.receive(images)
+        uid = str(images[0].StudyInstanceUID)
+        study = self.index.study(uid)
+        assert study is not None
+        assert self.index.complete_study(study, self.clock(), "quiet") is not None
+        return uid
+
+    def make(self, uid: str, revision: int = 1) -> list[str]:
+        """Do all steps up to the hand-over, as the workflow does, and return the destinations."""
+        for run in range(self.steps.plan(uid, revision)):
+            if self.steps.infer(uid, revision, run):
+                self.steps.encode(uid, revision, run)
+        return self.steps.hand_over(uid, revision)
+
+    def deliver(self, uid: str, revision: int = 1, attempt: int = 1) -> float | None:
+        """Try to deliver to ``pacs``, and settle if nothing waits, as the workflow does."""
+        wait_s = self.steps.deliver(uid, revision, "pacs", attempt)
+        if wait_s is None:
+            self.steps.settle(uid, revision)
+        return wait_s
+
+    def revision(self, uid: str, revision: int = 1) -> RevisionRow:
+        """One revision, which is there."""
+        row = self.index.revision(uid, revision)
+        assert row is not None
+        return row
+
+    def plan(self, uid: str, revision: int = 1) -> Plan:
+        """Its plan, which is there."""
+        plan = self.revision(uid, revision).plan
+        assert plan is not None
+        return plan
+
+    def objects(self, uid: str, revision: int = 1, run: int = 0) -> dict[str, bytes]:
+        """The DICOM files of one run, by name."""
+        folder = self.files.path(result_folder(uid, revision, run))
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.dcm"))}
+
+    def datasets(self, uid: str, revision: int = 1, run: int = 0) -> dict[str, Dataset]:
+        """The same, read, by modality."""
+        read = [dcmread(BytesIO(content)) for content in self.objects(uid, revision, run).values()]
+        return {str(ds.Modality): ds for ds in read}
+
+    def problems(self, uid: str, revision: int = 1) -> list[str]:
+        """What the steps that failed have said."""
+        return [row.problem for row in self.ledger.steps(uid, revision) if row.problem]
+
+
+def _received(ds: Dataset) -> Received:
+    stream = BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    stream.seek(0)
+    meta = dcmread(stream, stop_before_pixels=True).file_meta
+    # Preamble, prefix, the group length element itself, and the group.
+    data_set = stream.getvalue()[144 + meta.FileMetaInformationGroupLength :]
+    return Received(
+        sop_class_uid=str(ds.SOPClassUID),
+        sop_instance_uid=str(ds.SOPInstanceUID),
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        calling_ae_title="CT1",
+        data_set=data_set,
+    )
