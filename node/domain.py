@@ -226,8 +226,8 @@ class ResultContext:
 
     Parameters
     ----------
-    inputs_digest
-        SHA-256 over the inputs' digests; part of every derived UID.
+    run_key
+        SHA-256 over model package and inputs (`PlannedRun.key`); part of every derived UID.
     made_at
         The one time written into all objects of the revision: when the study was
         complete. Timezone-aware.
@@ -253,7 +253,7 @@ class ResultContext:
 
     study_instance_uid: str
     revision: int
-    inputs_digest: str
+    run_key: str
     made_at: datetime
     provenance: Provenance
     kinds: tuple[ResultKind, ...]

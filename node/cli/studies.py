@@ -80,6 +80,23 @@ def show(study_instance_uid: str, config_file: Path, as_json: bool) -> None:
         _print_study(content)
 
 
+@studies.command()
+@click.argument("study_instance_uid")
+@config_option
+def rerun(study_instance_uid: str, config_file: Path) -> None:
+    """Plan an ended study anew, after a rule, a model or a destination was mended.
+
+    What has been made and delivered already is neither made nor sent again.
+    """
+    stores = _stores(config_file)
+    study = stores.index.study(study_instance_uid)
+    if study is None:
+        raise click.ClickException(f"no study {study_instance_uid} was received")
+    if not stores.index.reopen(study_instance_uid):
+        raise click.ClickException(f"study {study_instance_uid} is {study.state}: it has not ended")
+    click.echo(f"revision {study.revision + 1} of {study_instance_uid} will be planned")
+
+
 def _print_study(content: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]study {content['study_instance_uid']}[/bold]: {content['state']}")

@@ -40,7 +40,7 @@ def uid(context: ResultContext, *role: str) -> str:
     made_by = context.provenance
     return derived_uid(
         context.study_instance_uid,
-        context.inputs_digest,
+        context.run_key,
         f"{made_by.model}@{made_by.version}",
         made_by.weights_sha256,
         *role,

@@ -54,7 +54,7 @@ def _context() -> ResultContext:
     return ResultContext(
         study_instance_uid=_STUDY,
         revision=1,
-        inputs_digest="",
+        run_key="",
         made_at=datetime(2000, 1, 1, tzinfo=UTC),
         provenance=Provenance("warm-up", "1", "0" * 64, "none", "none", 0.0),
         kinds=(ResultKind.SEG, ResultKind.SR, ResultKind.SC),

@@ -65,7 +65,10 @@ class Sentence(TypeDecorator[str]):
 
 
 metadata = MetaData()
-Uid = String(128)
+MAX_UID_LENGTH = 128
+"""Twice what PS3.5 Section 9.1 allows: what the field sends is kept where that is possible."""
+
+Uid = String(MAX_UID_LENGTH)
 
 studies = Table(
     "studies",
@@ -198,7 +201,8 @@ def open_database(url: str) -> Engine:
     SQLite: write-ahead log, ``synchronous=FULL`` (a committed row survives a power cut),
     30 s busy timeout, and every write transaction takes its lock when it begins.
     """
-    engine = create_engine(url)
+    # A pooled connection that a restart of the server has closed is replaced, not used.
+    engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)

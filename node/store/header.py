@@ -19,6 +19,7 @@ from pydicom.uid import UID
 
 from node.config.fields import HEADER_FIELDS
 from node.errors import PermanentError
+from node.store.database import MAX_UID_LENGTH
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
@@ -85,6 +86,8 @@ def read_header(file_bytes: BytesIO) -> Header:
         }
     if missing := [word for word, value in identifiers.items() if not value]:
         raise PermanentError(f"{', '.join(missing)} absent or empty; every instance needs it")
+    if long := [word for word, value in identifiers.items() if len(value) > MAX_UID_LENGTH]:
+        raise PermanentError(f"{', '.join(long)} longer than {MAX_UID_LENGTH} characters")
     return Header(
         study_instance_uid=identifiers["StudyInstanceUID"],
         series_instance_uid=identifiers["SeriesInstanceUID"],

@@ -195,6 +195,21 @@ class Index:
             )
         return revision
 
+    def reopen(self, study_instance_uid: str) -> bool:
+        """Let an ended study be planned anew as its next revision; False if it has not ended."""
+        with self._engine.begin() as connection:
+            reopened = connection.execute(
+                update(studies)
+                .where(
+                    studies.c.study_instance_uid == study_instance_uid,
+                    studies.c.state.in_(
+                        [StudyState.DONE, StudyState.NOT_ELIGIBLE, StudyState.FAILED]
+                    ),
+                )
+                .values(state=StudyState.RECEIVING, reason="")
+            )
+        return reopened.rowcount == 1
+
     def store_plan(self, plan: Plan) -> Plan:
         """Freeze a revision's plan; if it has one already, that one holds and is returned."""
         where = and_(

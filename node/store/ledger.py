@@ -169,13 +169,44 @@ class Ledger:
                 is not None
             )
 
-    def revision_that_made(self, run_key: str) -> int | None:
+    def revision_that_made(self, study_instance_uid: str, run_key: str) -> int | None:
         """The revision in which a run with these inputs and this model wrote its objects."""
         with self._reader.connect() as connection:
             found: int | None = connection.scalar(
-                select(func.min(artifacts.c.revision)).where(artifacts.c.run_key == run_key)
+                select(func.min(artifacts.c.revision)).where(
+                    artifacts.c.study_instance_uid == study_instance_uid,
+                    artifacts.c.run_key == run_key,
+                )
             )
         return found
+
+    def retry_failed(
+        self, study_instance_uid: str, run_key: str, revision: int, now: datetime
+    ) -> list[DeliveryRow]:
+        """Let a later revision send again what an earlier one could not deliver of a run.
+
+        Returns
+        -------
+        list of DeliveryRow
+            What waits in `revision` then, also if an earlier call has put it there.
+        """
+        made = select(artifacts.c.sop_instance_uid).where(
+            artifacts.c.study_instance_uid == study_instance_uid, artifacts.c.run_key == run_key
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.sop_instance_uid.in_(made),
+                    deliveries.c.state == DeliveryState.FAILED,
+                )
+                .values(
+                    state=DeliveryState.WAITING, revision=revision, created_at=now, updated_at=now
+                )
+            )
+            moved = set(connection.scalars(made))
+        waiting = self.deliveries(study_instance_uid, revision, state=DeliveryState.WAITING)
+        return [row for row in waiting if row.sop_instance_uid in moved]
 
     def deliveries(
         self,

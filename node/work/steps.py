@@ -26,8 +26,7 @@ from engines.errors import EngineError
 from engines.package import Package
 from engines.pool import Pool
 from engines.registry import Catalogue
-from engines.types import Provenance, Result
-from node import __version__
+from engines.types import Result
 from node.config.load import config_digest
 from node.config.model import Config, Destination
 from node.deliver.scu import send
@@ -36,7 +35,6 @@ from node.dicom.volume import read_series
 from node.domain import (
     Artifact,
     DeliveryState,
-    ModelSpec,
     Outcome,
     Plan,
     PlannedRun,
@@ -44,7 +42,6 @@ from node.domain import (
     ResultKind,
     Source,
     StudyState,
-    derived_uid,
 )
 from node.encode.base import encode
 from node.errors import PermanentError, TransientError
@@ -52,13 +49,13 @@ from node.metrics import OBJECTS_SENT
 from node.plan.routing import plan_study
 from node.store.files import Files, instance_path, result_folder
 from node.store.index import Index, RevisionRow
-from node.store.ledger import DeliveryRow, Ledger
+from node.store.ledger import DeliveryRow, Ledger, StepRow
+from node.work.cases import model_spec, model_specs, result_context
 from node.work.clock import StepClock
 from node.work.product import dump_product, load_product
 
 log = structlog.get_logger(__name__)
 
-SERIES_NUMBERS_PER_RUN = 10
 PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
     "full": tuple(ResultKind),
     "plain": (ResultKind.SC,),
@@ -102,13 +99,18 @@ class Steps:
                 model_specs(self._catalogue),
                 self._config_digest,
             )
-            plan, already_done = self._without_repeats(plan)
+            plan, repeats = self._without_repeats(plan)
             plan = self._index.store_plan(plan)
+            sent_again = [
+                row
+                for run in repeats
+                for row in self._retry_failed(run, study_instance_uid, revision)
+            ]
         if step.problem:
             self.give_up(study_instance_uid, revision, f"plan: {step.problem}")
             return 0
-        if not plan.runs:
-            state = StudyState.DONE if already_done else StudyState.NOT_ELIGIBLE
+        if not plan.runs and not sent_again:
+            state = StudyState.DONE if repeats else StudyState.NOT_ELIGIBLE
             reason = "; ".join(plan.not_run) or "no rule applies to any series"
             self._end(study_instance_uid, revision, state, reason)
         return len(plan.runs)
@@ -134,7 +136,14 @@ class Steps:
         with self._timed(study_instance_uid, revision, "encode", _subject(run_number, run)) as step:
             product = self._product(study_instance_uid, revision, run_number)
             result, provenance = load_product(self._files.path(product))
-            context = self._context(study_instance_uid, revision, run_number, run, provenance)
+            context = result_context(
+                self._config,
+                self._package(run),
+                self._revision(study_instance_uid, revision),
+                run,
+                run_number,
+                provenance,
+            )
             artifacts = self._write_objects(result, self._read(run), context, run, run_number)
             self._ledger.record_artifacts(artifacts, run.key, self._clock())
         return not step.problem
@@ -198,6 +207,12 @@ class Steps:
         state = StudyState.FAILED if problems else StudyState.DONE
         self._end(study_instance_uid, revision, state, "; ".join(problems))
 
+    def abandon(self, study_instance_uid: str, revision: int, run_number: int, reason: str) -> None:
+        """Record that a run was given up, so that the study ends as failed; the others go on."""
+        run = self._run(study_instance_uid, revision, run_number)
+        row = StepRow("run", _subject(run_number, run), 0.0, self._clock(), reason)
+        self._ledger.record_step(study_instance_uid, revision, row)
+
     def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
         """End a revision that no step can help any more."""
         self._end(study_instance_uid, revision, StudyState.FAILED, reason)
@@ -212,19 +227,25 @@ class Steps:
             reason=reason,
         )
 
-    def _without_repeats(self, plan: Plan) -> tuple[Plan, bool]:
-        """Leave out the runs whose objects an earlier revision has already made."""
-        runs, not_run = [], list(plan.not_run)
+    def _without_repeats(self, plan: Plan) -> tuple[Plan, list[PlannedRun]]:
+        """Take out the runs whose objects an earlier revision has already made."""
+        runs, repeats, not_run = [], [], list(plan.not_run)
         for run in plan.runs:
-            made_in = self._ledger.revision_that_made(run.key)
+            made_in = self._ledger.revision_that_made(plan.study_instance_uid, run.key)
             if made_in is None or made_in == plan.revision:
                 runs.append(run)
-            else:
-                not_run.append(
-                    f"{run.model} on series {run.series_instance_uid}: nothing new since "
-                    f"revision {made_in}, whose results hold"
-                )
-        return replace(plan, runs=tuple(runs), not_run=tuple(not_run)), len(runs) < len(plan.runs)
+                continue
+            repeats.append(run)
+            not_run.append(
+                f"{run.model} on series {run.series_instance_uid}: nothing new since "
+                f"revision {made_in}, whose results hold"
+            )
+        return replace(plan, runs=tuple(runs), not_run=tuple(not_run)), repeats
+
+    def _retry_failed(
+        self, run: PlannedRun, study_instance_uid: str, revision: int
+    ) -> list[DeliveryRow]:
+        return self._ledger.retry_failed(study_instance_uid, run.key, revision, self._clock())
 
     def _read(self, run: PlannedRun) -> Source:
         paths = [self._files.path(instance_path(digest)) for digest in run.instance_digests]
@@ -271,40 +292,6 @@ class Steps:
             name
             for name in destinations
             if name not in known or kind in PROFILE_KINDS[known[name].profile]
-        )
-
-    def _context(
-        self,
-        study_instance_uid: str,
-        revision: int,
-        run_number: int,
-        run: PlannedRun,
-        provenance: Provenance,
-    ) -> ResultContext:
-        package = self._package(run)
-        row = self._revision(study_instance_uid, revision)
-        results = self._config.results
-        manifest = package.manifest
-        return ResultContext(
-            study_instance_uid=study_instance_uid,
-            revision=revision,
-            inputs_digest=run.inputs_digest,
-            made_at=row.complete_at,
-            provenance=provenance,
-            kinds=tuple(ResultKind(kind) for kind in manifest.output.dicom),
-            title=manifest.metadata.title,
-            intended_use=manifest.metadata.intended_use,
-            content_qualification=manifest.metadata.content_qualification,
-            series_description=manifest.output.series_description,
-            prefix=results.prefix,
-            series_number=results.series_number_base + SERIES_NUMBERS_PER_RUN * run_number,
-            node_version=__version__,
-            config_digest=row.plan.config_digest if row.plan else self._config_digest,
-            institution_name=results.institution_name,
-            device_serial_number=results.device_serial_number,
-            device_uid=derived_uid(
-                "device", self._config.receive.ae_title, results.device_serial_number
-            ),
         )
 
     def _send(self, rows: Sequence[DeliveryRow], destination: Destination, name: str) -> str:
@@ -375,24 +362,6 @@ class Steps:
 
     def _timed(self, study: str, revision: int, step: str, subject: str) -> StepClock:
         return StepClock(self._ledger, self._clock, study, revision, step, subject)
-
-
-def model_specs(catalogue: Catalogue) -> dict[str, ModelSpec]:
-    """The newest version of each package, as planning needs it."""
-    names = {package.name for package in catalogue.packages}
-    return {name: model_spec(catalogue.get(name)) for name in sorted(names)}
-
-
-def model_spec(package: Package) -> ModelSpec:
-    """What planning needs to know of a package."""
-    manifest = package.manifest
-    return ModelSpec(
-        name=package.name,
-        version=package.version,
-        digest=package.digest,
-        per_image=manifest.model.ndim == 2 and manifest.infer.mode == "whole",
-        select=manifest.select,
-    )
 
 
 def _subject(run_number: int, run: PlannedRun) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Study: TypeAlias = Callable[[str, int], None]
+Delivery: TypeAlias = Callable[[str, int, str, int], None]
+GiveUp: TypeAlias = Callable[[str, int, str], None]
 
 STUDIES = "studies"
 DELIVERIES = "deliveries"
@@ -64,6 +67,10 @@ class FlowSteps(Protocol):
 
     def settle(self, study_instance_uid: str, revision: int) -> None:
         """Give the revision its final state if nothing waits."""
+        ...
+
+    def abandon(self, study_instance_uid: str, revision: int, run_number: int, reason: str) -> None:
+        """Record that a run was given up."""
         ...
 
     def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
@@ -139,14 +146,14 @@ class Flow:
         DBOS.destroy()
 
 
-def _register(steps: FlowSteps) -> Callable[[str, int], None]:
-    plan = _durable(steps.plan)
-    infer = _durable(steps.infer)
-    encode = _durable(steps.encode)
-    hand_over = _durable(steps.hand_over)
+def _register(steps: FlowSteps) -> Study:
+    give_up = _durable(steps.give_up)
+    return _study_workflow(steps, give_up, _delivery_workflow(steps, give_up))
+
+
+def _delivery_workflow(steps: FlowSteps, give_up: GiveUp) -> Delivery:
     deliver = _durable(steps.deliver)
     settle = _durable(steps.settle)
-    give_up = _durable(steps.give_up)
 
     @DBOS.workflow(name="delivery", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def delivery(study_instance_uid: str, revision: int, destination: str, attempt: int) -> None:
@@ -168,13 +175,31 @@ def _register(steps: FlowSteps) -> Callable[[str, int], None]:
                 delivery, study_instance_uid, revision, destination, attempt + 1, wait_s
             )
 
+    return delivery
+
+
+def _study_workflow(steps: FlowSteps, give_up: GiveUp, delivery: Delivery) -> Study:
+    plan = _durable(steps.plan)
+    infer = _durable(steps.infer)
+    encode = _durable(steps.encode)
+    abandon = _durable(steps.abandon)
+    hand_over = _durable(steps.hand_over)
+
+    def carry_out(study_instance_uid: str, revision: int, run: int) -> None:
+        """One run; one that breaks is recorded, and the next one goes on."""
+        try:
+            if infer(study_instance_uid, revision, run):
+                encode(study_instance_uid, revision, run)
+        except Exception as error:
+            log.exception("run.failed", study_instance_uid=study_instance_uid, run=run)
+            abandon(study_instance_uid, revision, run, f"internal error: {type(error).__name__}")
+
     @DBOS.workflow(name="study", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def study(study_instance_uid: str, revision: int) -> None:
         """One revision, from its plan to the hand-over to its destinations."""
         try:
             for run in range(plan(study_instance_uid, revision)):
-                if infer(study_instance_uid, revision, run):
-                    encode(study_instance_uid, revision, run)
+                carry_out(study_instance_uid, revision, run)
             destinations = hand_over(study_instance_uid, revision)
         except Exception as error:
             log.exception("study.failed", study_instance_uid=study_instance_uid)
@@ -198,7 +223,7 @@ def _durable(method: Callable[P, R]) -> Callable[P, R]:
 
 
 def _enqueue_delivery(
-    delivery: Callable[[str, int, str, int], None],
+    delivery: Delivery,
     study_instance_uid: str,
     revision: int,
     destination: str,

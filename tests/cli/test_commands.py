@@ -179,6 +179,15 @@ def test_a_study_that_was_never_received_is_said_to_be_so(wetread, config_file):
     assert "no study 9.9.9 was received" in result.output
 
 
+def test_an_ended_study_is_planned_anew_once(wetread, settled):
+    again = wetread("studies", "rerun", "1.2.3", "--config", settled)
+    too_early = wetread("studies", "rerun", "1.2.3", "--config", settled)
+
+    assert (again.exit_code, again.output) == (0, "revision 2 of 1.2.3 will be planned\n")
+    assert too_early.exit_code == 1
+    assert "has not ended" in too_early.output
+
+
 def test_models_are_listed_and_a_broken_one_does_not_hide_the_others(wetread, tmp_path):
     write_package(tmp_path / "good", manifest(), network(kind="threshold"))
     broken = write_package(tmp_path / "broken", manifest(), network(kind="threshold"))

@@ -51,7 +51,7 @@ def make_context(source: Source, **changes: Any) -> ResultContext:
     values: dict[str, Any] = {
         "study_instance_uid": str(source.datasets[0].StudyInstanceUID),
         "revision": 1,
-        "inputs_digest": "ab" * 32,
+        "run_key": "ab" * 32,
         "made_at": datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
         "provenance": Provenance("lungs", "1.2.0", "cd" * 32, "onnx", "cpu", 1.0),
         "kinds": ALL_KINDS,

@@ -107,7 +107,7 @@ def test_a_time_without_zone_is_refused(source_of):
 def test_another_model_version_gives_other_uids(source_of):
     source = source_of("ct")
     first = objects(source)
-    other = objects(source, inputs_digest="99" * 32)
+    other = objects(source, run_key="99" * 32)
 
     for kind in ALL_KINDS:
         assert first[kind].SOPInstanceUID != other[kind].SOPInstanceUID

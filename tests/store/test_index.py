@@ -167,3 +167,15 @@ def test_roles_that_start_at_once_make_one_schema(empty_url):
 
     with ThreadPoolExecutor(6) as threads:
         assert list(threads.map(open_and_use, range(6))) == [Receipt.NEW] * 6
+
+
+def test_an_ended_study_can_be_planned_anew_and_one_in_work_cannot(index):
+    index.record_instance(instance())
+    assert not index.reopen("1.2.3")
+    index.complete_study(index.study("1.2.3"), after(60), "quiet")
+    assert not index.reopen("1.2.3")
+
+    index.set_state("1.2.3", 1, StudyState.NOT_ELIGIBLE, "no rule", after(61))
+
+    assert index.reopen("1.2.3")
+    assert index.complete_study(index.study("1.2.3"), after(62), "again") == 2

@@ -67,8 +67,8 @@ def test_a_run_is_known_by_the_first_revision_that_made_it(ledger):
     ledger.record_artifacts([artifact(1)], "key", NOON)
     ledger.record_artifacts([artifact(2, revision=2)], "key", after(9))
 
-    assert ledger.revision_that_made("key") == 1
-    assert ledger.revision_that_made("another key") is None
+    assert ledger.revision_that_made("1.2.3", "key") == 1
+    assert ledger.revision_that_made("1.2.3", "another key") is None
 
 
 def test_a_silent_work_process_is_found_dead(ledger):
@@ -78,3 +78,16 @@ def test_a_silent_work_process_is_found_dead(ledger):
     assert ledger.dead_executors(after(50)) == ["a"]
     ledger.forget_executor("a")
     assert ledger.dead_executors(after(50)) == []
+
+
+def test_a_later_revision_sends_again_what_could_not_be_delivered_and_nothing_else(ledger):
+    ledger.record_artifacts([artifact(1), artifact(2)], "key", NOON)
+    ledger.record_outcome("2.25.1", "pacs", Outcome(DeliveryState.DELIVERED, 0, ""), after(1))
+    ledger.record_outcome("2.25.2", "pacs", Outcome(DeliveryState.FAILED, 0xA900, "no"), after(1))
+
+    for _ in range(2):
+        waiting = ledger.retry_failed("1.2.3", "key", 2, after(9))
+        assert [row.sop_instance_uid for row in waiting] == ["2.25.2"]
+
+    assert [row.sop_instance_uid for row in ledger.deliveries("1.2.3", 1)] == ["2.25.1"]
+    assert [row.sop_instance_uid for row in ledger.deliveries("1.2.3", 2)] == ["2.25.2"]

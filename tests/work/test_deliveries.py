@@ -88,6 +88,34 @@ def test_an_object_that_is_refused_for_good_fails_and_the_others_arrive(open_nod
     assert node.revision(uid).reason == ("SR of tiny-segment@1.0.0 to pacs: refused with 0xA900")
 
 
+def test_a_study_that_is_run_again_sends_only_what_was_refused(open_node):
+    with peer(answer=lambda ds: FOR_GOOD if ds.Modality == "SR" else 0) as pacs:
+        node = open_node(port=pacs.port)
+        uid = made(node)
+        node.deliver(uid)
+        pacs.answer = lambda _ds: 0
+        assert node.index.reopen(uid)
+        assert node.index.complete_study(node.index.study(uid), node.clock(), "again") == 2
+
+        assert node.make(uid, 2) == ["pacs"]
+        assert node.deliver(uid, 2) is None
+
+        assert [ds.Modality for ds in pacs.stored] == ["SEG", "OT", "SR"]
+    assert node.revision(uid, 2).state is StudyState.DONE
+
+
+def test_an_abandoned_run_fails_the_study_with_its_reason(open_node):
+    node = open_node()
+    uid = node.complete(ct_series())
+    node.steps.plan(uid, 1)
+
+    node.steps.abandon(uid, 1, 0, "internal error: RuntimeError")
+    node.steps.hand_over(uid, 1)
+
+    assert node.revision(uid).state is StudyState.FAILED
+    assert "tiny-segment@1.0.0: internal error: RuntimeError" in node.revision(uid).reason
+
+
 @pytest.mark.parametrize("gone_before", ["encode", "deliver"])
 def test_a_destination_that_left_the_configuration_fails_by_name(open_node, gone_before):
     before = open_node()

@@ -45,6 +45,9 @@ class Script:
         self._next("settle", None)
         self.ended.append((uid, revision, "settled"))
 
+    def abandon(self, _uid, _revision, run, reason):
+        return self._next("abandon", None, run, reason)
+
     def give_up(self, uid, revision, reason):
         self.ended.append((uid, revision, reason))
 
@@ -115,7 +118,7 @@ def test_a_step_that_a_full_disk_stopped_is_called_again(play):
     assert script.ended == [("1.2.3", 1, "settled")]
 
 
-@pytest.mark.parametrize("step", ["plan", "infer", "encode", "hand_over"])
+@pytest.mark.parametrize("step", ["plan", "hand_over"])
 def test_a_step_that_breaks_ends_the_study_as_failed_without_quoting(play, step):
     script = Script(**{step: [RuntimeError("Builder^Patient")]})
 
@@ -131,3 +134,13 @@ def test_a_delivery_that_breaks_ends_the_study_as_failed_too(play, step):
     play(script)
 
     assert script.ended == [("1.2.3", 1, "delivery to pacs: internal error: RuntimeError")]
+
+
+def test_a_run_that_breaks_is_abandoned_and_the_next_one_goes_on(play):
+    script = Script(runs=2, infer=[RuntimeError("unforeseen"), True])
+
+    play(script)
+
+    assert ("abandon", 0, "internal error: RuntimeError") in script.calls
+    assert ("encode", 1) in script.calls
+    assert script.ended == [("1.2.3", 1, "settled")]
