@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 
 from tests.builders import ct_series, enhanced_ct, radiograph, uid, write
+from tests.builders.tools import run_tool
 
 IMAGES = {
     "ct": lambda: ct_series(slices=2)[0],
@@ -19,12 +17,9 @@ IMAGES = {
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_validator_finds_no_error(tmp_path, name):
-    dciodvfy = shutil.which("dciodvfy")
-    if dciodvfy is None:
-        pytest.skip("dciodvfy (dicom3tools) is not on PATH")
     (path,) = write(IMAGES[name](), tmp_path)
 
-    done = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, check=False)
+    done = run_tool("dciodvfy", path)
 
     assert "Error" not in done.stdout + done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from node.dicom.image import read_image
 from node.dicom.pixels import read_frames
 from node.dicom.volume import read_series
 from node.errors import GeometryError, PermanentError
+from tests.builders.tools import need
 
 BUNDLED = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -24,8 +26,9 @@ def frames_of(path):
 @pytest.fixture
 def larger():
     """Folder of the files of pydicom-data."""
-    store = pytest.importorskip("data_store")
-    return Path(store.__file__).parent / "data"
+    store = find_spec("data_store")
+    need(None if store else "the package pydicom-data is not installed")
+    return Path(store.origin).parent / "data"
 
 
 @pytest.mark.parametrize(
