@@ -28,6 +28,7 @@ from node.errors import ConfigError, RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
 from node.receive.admission import Admission
 from node.receive.keep import Keeper, Received
+from node.receive.sop_classes import RETIRED_STORAGE
 
 log = structlog.get_logger(__name__)
 
@@ -70,9 +71,9 @@ class StorageScp:
         ae = AE(receive.ae_title)
         for context in AllStoragePresentationContexts:
             ae.add_supported_context(cast(UID, context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-        for sop_class_uid in receive.private_sop_classes:
+        for sop_class_uid in (*RETIRED_STORAGE, *receive.private_sop_classes):
             # Without this pynetdicom takes the class for no storage class and aborts.
-            keyword = f"PrivateStorage_{sop_class_uid.replace('.', '_')}"
+            keyword = f"Storage_{sop_class_uid.replace('.', '_')}"
             register_uid(sop_class_uid, keyword, StorageServiceClass)
             ae.add_supported_context(sop_class_uid, ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(VERIFICATION)

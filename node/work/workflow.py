@@ -165,7 +165,7 @@ def _delivery_workflow(steps: FlowSteps, give_up: GiveUp) -> Delivery:
             wait_s = deliver(study_instance_uid, revision, destination, attempt)
             if wait_s is None:
                 settle(study_instance_uid, revision)
-        except Exception as error:
+        except Exception as error:  # a delivery always ends in a state that is shown
             log.exception("delivery.failed", study_instance_uid=study_instance_uid)
             reason = f"delivery to {destination}: internal error: {type(error).__name__}"
             give_up(study_instance_uid, revision, reason)
@@ -190,7 +190,7 @@ def _study_workflow(steps: FlowSteps, give_up: GiveUp, delivery: Delivery) -> St
         try:
             if infer(study_instance_uid, revision, run):
                 encode(study_instance_uid, revision, run)
-        except Exception as error:
+        except Exception as error:  # one run must not cost the others
             log.exception("run.failed", study_instance_uid=study_instance_uid, run=run)
             abandon(study_instance_uid, revision, run, f"internal error: {type(error).__name__}")
 
@@ -201,7 +201,7 @@ def _study_workflow(steps: FlowSteps, give_up: GiveUp, delivery: Delivery) -> St
             for run in range(plan(study_instance_uid, revision)):
                 carry_out(study_instance_uid, revision, run)
             destinations = hand_over(study_instance_uid, revision)
-        except Exception as error:
+        except Exception as error:  # a study always ends in a state that is shown
             log.exception("study.failed", study_instance_uid=study_instance_uid)
             give_up(study_instance_uid, revision, f"internal error: {type(error).__name__}")
             return

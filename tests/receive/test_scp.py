@@ -96,6 +96,13 @@ def test_a_private_sop_class_is_accepted_where_the_configuration_allows_it(door)
     assert store_all(door.port, [ds]) == [0x0000]
 
 
+def test_a_retired_sop_class_that_archives_still_hold_is_accepted(door):
+    ds = radiograph()
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.6"
+
+    assert store_all(door.port, [ds]) == [0x0000]
+
+
 def test_a_private_sop_class_that_is_not_allowed_is_refused_in_its_context(tmp_path):
     door = Door(tmp_path, receive(private_sop_classes=()))
     ds = ct_series(slices=1)[0]
