@@ -4,6 +4,7 @@ EngineError
 ├── PackageError            a model package is wrong; the message names file, key and problem
 ├── BackendUnavailable      the backend cannot run here; the message says what to install
 ├── InputError              the images do not fit the model (dimension, empty, not finite)
+├── NotApplicable           the package's gate says that the image is not for this model
 └── InferenceError          the model itself failed
     └── OutOfMemory         the device has no room; a smaller batch or another device may do
 """
@@ -25,6 +26,10 @@ class BackendUnavailable(EngineError):  # noqa: N818 - a state, not a mistake
 
 class InputError(EngineError):
     """The images do not fit the model; the same images will never fit."""
+
+
+class NotApplicable(EngineError):  # noqa: N818 - a decision, not a mistake
+    """The package's gate says that the image is not one for this model; the message says why."""
 
 
 class InferenceError(EngineError):

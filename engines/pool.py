@@ -15,9 +15,9 @@ import numpy as np
 
 from engines import registry
 from engines.api import Prepared, Session, WindowPlan
-from engines.errors import BackendUnavailable, EngineError
+from engines.errors import BackendUnavailable, EngineError, NotApplicable, PackageError
 from engines.package import Package
-from engines.types import FloatArray, Provenance, Result, Volume
+from engines.types import ClassificationResult, FloatArray, Provenance, Result, Volume
 
 CPU_OVERLAP = 0.25
 """Largest overlap of windows on a CPU for packages with ``runtime.cpu: fast-only``."""
@@ -97,12 +97,18 @@ class Pool:
             If there is no such package, or its model cannot be loaded.
         BackendUnavailable
             If the package does not allow this device.
+        NotApplicable
+            If the package's gate refuses the image.
         InputError
             If the volumes do not fit the package.
         InferenceError
             If the model fails.
         """
         package = self._catalogue.get(name, version)
+        self._pass_gate(package, volumes)
+        return self._run(package, volumes)
+
+    def _run(self, package: Package, volumes: Sequence[Volume]) -> tuple[Result, Provenance]:
         task = registry.task(package.manifest.model.task)
         notes = self._check_device(package)
         prepared = task.prepare(package, volumes)
@@ -115,6 +121,22 @@ class Pool:
             seconds = time.perf_counter() - start
         result = task.finish(package, output, prepared, volumes)
         return result, self._provenance(package, seconds, notes)
+
+    def _pass_gate(self, package: Package, volumes: Sequence[Volume]) -> None:
+        """Ask the package's classifier, if it has one, whether the image is for this model."""
+        gate = package.manifest.gate
+        if gate is None:
+            return
+        # Not `run`: a gate has no gate, so two packages cannot wait for each other.
+        said, by = self._run(self._catalogue.get(gate.package), volumes)
+        if not isinstance(said, ClassificationResult):
+            raise PackageError(f"gate {gate.package} of {package.name} is no classifier")
+        if said.predicted in gate.refuse:
+            sure = next(s.probability for s in said.scores if s.name == said.predicted)
+            raise NotApplicable(
+                f"{by.model} {by.version} says {said.predicted} (probability {sure:.2f}), which "
+                f"{package.name} does not read"
+            )
 
     def preload(self, names: Iterable[str]) -> None:
         """Load the newest version of each package now rather than at its first run."""

@@ -16,12 +16,18 @@ LAYOUTS = {2: "NCHW", 3: "NCDHW"}
 
 def problems(manifest: Manifest) -> list[Problem]:
     """Find every contradiction in a manifest whose fields are valid one by one."""
-    found = [*_graph(manifest), *_preprocess(manifest), *_infer(manifest), *_activation(manifest)]
+    found = [*_gate(manifest), *_graph(manifest), *_preprocess(manifest), *_infer(manifest)]
+    found += _activation(manifest)
     if manifest.model.task == "segment":
         found += [*_labels(manifest), *_steps(manifest)]
     if manifest.model.task == "classify":
         found += _classes(manifest)
     return found
+
+
+def _gate(manifest: Manifest) -> Iterator[Problem]:
+    if manifest.gate and manifest.gate.package == manifest.metadata.name:
+        yield ("gate", "package"), "a package cannot be its own gate"
 
 
 def _graph(manifest: Manifest) -> Iterator[Problem]:

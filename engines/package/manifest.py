@@ -128,6 +128,16 @@ class Runtime(Section):
     timeout_s: Number = Field(default=600.0, gt=0, description="longest useful run, seconds")
 
 
+class Gate(Section):
+    """A classifier that is asked first, and what it must not say."""
+
+    package: str = Field(description="name of a model package of task classify")
+    refuse: tuple[str, ...] = Field(
+        min_length=1,
+        description="classes for which this model is not run; where the classifier abstains it is",
+    )
+
+
 class Tolerance(Section):
     """How far a self-test may be off."""
 
@@ -155,6 +165,9 @@ class Manifest(Section):
     select: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="DICOM keyword or computed property → condition; the node interprets it",
+    )
+    gate: Gate | None = Field(
+        default=None, description="a classifier that says which images are not for this model"
     )
     preprocess: Preprocess = Field(
         default=Preprocess(), description="what happens to the image before the graph"

@@ -74,6 +74,7 @@ def cxr_lungs(size: tuple[int, int]) -> dict[str, Any]:
             "Modality": ["CR", "DX"],
             "ViewPosition": {"not": ["LL", "RL", "LATERAL"]},
         },
+        "gate": flow(package="cxr-view", refuse=["lateral"]),
         "preprocess": _radiograph(size),
         "infer": WHOLE,
         "postprocess": {

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from engines.errors import EngineError
+from engines.errors import EngineError, NotApplicable
 from engines.package import Package
 from engines.pool import Pool
 from engines.registry import Catalogue
@@ -56,6 +56,8 @@ from node.work.product import dump_product, load_product
 
 log = structlog.get_logger(__name__)
 
+LEFT_OUT = "gate"
+"""Step of a run that its package's gate has refused: a decision, not a failure."""
 PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
     "full": tuple(ResultKind),
     "plain": (ResultKind.SC,),
@@ -122,6 +124,9 @@ class Steps:
             source = self._read(run)
             try:
                 result, provenance = self._pool.run(run.model, run.model_version, [source.volume])
+            except NotApplicable as error:
+                self._leave_out(study_instance_uid, revision, _subject(run_number, run), error)
+                return False
             except EngineError as error:
                 raise PermanentError(str(error)) from error
             self._files.write(
@@ -195,17 +200,30 @@ class Steps:
         deliveries = self._ledger.deliveries(study_instance_uid, revision)
         if any(row.state is DeliveryState.WAITING for row in deliveries):
             return
+        steps = self._ledger.steps(study_instance_uid, revision)
+        left_out = [f"left out {s.subject}: {s.problem}" for s in steps if s.step == LEFT_OUT]
         problems = [
             f"{row.step} {row.subject}: {row.problem}"
-            for row in self._ledger.steps(study_instance_uid, revision)
-            if row.problem and row.step != "deliver"
+            for row in steps
+            if row.problem and row.step not in ("deliver", LEFT_OUT)
         ] + [
             f"{row.kind} of {row.model} to {row.destination}: {row.reason}"
             for row in deliveries
             if row.state is DeliveryState.FAILED
         ]
-        state = StudyState.FAILED if problems else StudyState.DONE
-        self._end(study_instance_uid, revision, state, "; ".join(problems))
+        if problems:
+            state = StudyState.FAILED
+        elif left_out and not deliveries:
+            state = StudyState.NOT_ELIGIBLE
+        else:
+            state = StudyState.DONE
+        self._end(study_instance_uid, revision, state, "; ".join([*problems, *left_out]))
+
+    def _leave_out(
+        self, study_instance_uid: str, revision: int, subject: str, why: NotApplicable
+    ) -> None:
+        row = StepRow(LEFT_OUT, subject, 0.0, self._clock(), str(why))
+        self._ledger.record_step(study_instance_uid, revision, row)
 
     def abandon(self, study_instance_uid: str, revision: int, run_number: int, reason: str) -> None:
         """Record that a run was given up, so that the study ends as failed; the others go on."""

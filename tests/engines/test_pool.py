@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from engines.errors import BackendUnavailable, EngineError, PackageError
+from engines.errors import BackendUnavailable, EngineError, NotApplicable, PackageError
 from engines.pool import Pool
 from tests.engines import builders
 
@@ -102,3 +102,31 @@ def test_a_closed_pool_says_so(models):
     pool.close()
     with pytest.raises(EngineError, match="the pool is closed"):
         pool.run("segment", None, [builders.volume(builders.noise(2, 3, 4))])
+
+
+def gated(models, **gate):
+    """Add a 2D segmentation that asks a classifier first."""
+    builders.package(models / "gated", ndim=2, metadata__name="gated", gate=gate)
+
+
+def test_a_gate_that_refuses_keeps_the_model_from_the_image_and_says_why(models):
+    gated(models, package="classify", refuse=["bright"])
+    with Pool(models) as pool:
+        with pytest.raises(NotApplicable, match=r"classify 1\.0\.0 says bright .* gated does not"):
+            pool.run("gated", None, [builders.volume(np.full((1, 4, 4), 2.0))])
+        result, _ = pool.run("gated", None, [builders.volume(np.full((1, 4, 4), -2.0))])
+
+    assert not result.labelmap.any()
+
+
+def test_a_gate_that_is_not_there_is_named(models):
+    gated(models, package="doorman", refuse=["bright"])
+    with Pool(models) as pool, pytest.raises(PackageError, match="no model package doorman"):
+        pool.run("gated", None, [builders.volume(np.zeros((1, 4, 4)))])
+
+
+def test_a_gate_that_is_no_classifier_is_a_mistake_of_the_package(models):
+    gated(models, package="other", refuse=["bright"])
+    builders.package(models / "other", ndim=2, metadata__name="other")
+    with Pool(models) as pool, pytest.raises(PackageError, match="is no classifier"):
+        pool.run("gated", None, [builders.volume(np.zeros((1, 4, 4)))])

@@ -247,3 +247,43 @@ def test_two_rules_with_two_destinations_make_one_run_for_both(open_node):
     assert node.make(uid) == ["archive", "pacs"]
     assert node.ledger.artifacts(uid, 1) == 3
     assert len(node.ledger.deliveries(uid, 1)) == 6
+
+
+DX_RULE = {"name": "DX", "when": {"Modality": "DX"}, "send_to": ["pacs"]}
+
+
+def gated_models(node):
+    """Add a model for radiographs that the classifier keeps from bright ones."""
+    content = manifest(
+        ndim=2,
+        metadata__name="gated",
+        select={},
+        gate={"package": "tiny-classify", "refuse": ["bright", "dark"]},
+    )
+    write_package(node.models / "gated", content, network(kind="threshold", ndim=2))
+
+
+def test_a_run_that_its_gate_refuses_is_left_out_with_the_reason_and_is_no_failure(open_node):
+    gated_models(open_node())
+    with peer() as pacs:
+        rule = {**DX_RULE, "run": ["tiny-classify", "gated"]}
+        node = open_node(port=pacs.port, rules=[rule])
+        uid = node.complete([radiograph()])
+
+        assert node.make(uid) == ["pacs"]
+        assert node.deliver(uid) is None
+
+        assert sorted(ds.Modality for ds in pacs.stored) == ["OT", "SR"]
+    row = node.revision(uid)
+    assert row.state is StudyState.DONE
+    assert row.reason.startswith("left out 1: gated@1.0.0: tiny-classify 1.0.0 says ")
+
+
+def test_a_study_of_which_a_gate_refuses_everything_is_not_eligible(open_node):
+    gated_models(open_node())
+    node = open_node(rules=[{**DX_RULE, "run": ["gated"]}])
+    uid = node.complete([radiograph()])
+
+    assert node.make(uid) == []
+    assert node.revision(uid).state is StudyState.NOT_ELIGIBLE
+    assert "which gated does not read" in node.revision(uid).reason
