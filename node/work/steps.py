@@ -317,6 +317,7 @@ class Steps:
         by_path = {self._files.path(row.path): row for row in rows}
 
         def report(path: Path, outcome: Outcome) -> None:
+            """Record what became of one file as soon as the destination has answered."""
             row = by_path[path]
             self._ledger.record_outcome(row.sop_instance_uid, name, outcome, self._clock())
             OBJECTS_SENT.labels(destination=name, outcome=str(outcome.state)).inc()
