@@ -9,7 +9,7 @@ CT_PACKAGE = pycerr==2.5.1
 DEBIAN_PACKAGES = orthanc dcmtk postgresql
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: demo test check format test-deps bench install-dev clean
+.PHONY: demo test check format test-deps bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wetread demo
