@@ -31,6 +31,8 @@ MAX_SOP_CLASSES = 64
 """Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each."""
 
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_CONVERTIBLE = (*_NATIVE, DeflatedExplicitVRLittleEndian)
+"""They differ in how elements are written and not in the pixels, as big endian does."""
 
 
 def send(
@@ -155,7 +157,7 @@ def _in_accepted_syntax(ds: Dataset, association: Association) -> Dataset:
             f"the destination does not accept SOP class {UID(ds.SOPClassUID).name} "
             f"({ds.SOPClassUID})"
         )
-    if own.is_compressed and own != DeflatedExplicitVRLittleEndian:
+    if own not in _CONVERTIBLE:
         raise PermanentError(
             f"the destination does not accept {own.name} for {UID(ds.SOPClassUID).name}"
         )
@@ -181,12 +183,12 @@ def _key(path: Path) -> tuple[str, str]:
 
 
 def _proposals(sop_class_uid: str, transfer_syntax_uid: str) -> list[PresentationContext]:
-    """One context for a compressed object as it is, or one for each native encoding.
+    """One context for an object that goes as it is, or one for each native encoding.
 
     Two contexts leave the choice to us: in a single one the peer chooses.
     """
     uid = UID(transfer_syntax_uid)
-    syntaxes = [uid] if uid.is_compressed else _NATIVE
+    syntaxes = _NATIVE if uid in _CONVERTIBLE else (uid,)
     return [build_context(sop_class_uid, [syntax]) for syntax in syntaxes]
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from node.config.model import Destination
 from node.deliver.scu import echo, judge, send
@@ -45,6 +50,34 @@ def test_a_peer_that_takes_only_implicit_vr_gets_implicit_vr(tmp_path):
         assert found[path].state is DeliveryState.DELIVERED
         assert pacs.stored[0] == dcmread(path)
         assert pacs.stored[0].file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+
+
+def big_endian(folder):
+    """A CT slice as Explicit VR Big Endian, its pixels swapped as the syntax wants."""
+    (ds,) = ct_series(slices=1)
+    ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    ds.PixelData = ds.pixel_array.byteswap().tobytes()
+    ds.set_original_encoding(is_implicit_vr=False, is_little_endian=False)
+    (path,) = write([ds], folder)
+    return path
+
+
+def test_a_big_endian_object_arrives_with_the_pixels_it_has(tmp_path):
+    path = big_endian(tmp_path)
+    with peer() as pacs:
+        found = outcomes([path], destination(pacs.port))
+
+        assert found[path].state is DeliveryState.DELIVERED
+        assert (pacs.stored[0].pixel_array == dcmread(path).pixel_array).all()
+
+
+def test_a_big_endian_object_is_not_sent_to_a_peer_that_takes_little_endian_only(tmp_path):
+    path = big_endian(tmp_path)
+    with peer(transfer_syntaxes=[ExplicitVRLittleEndian, ImplicitVRLittleEndian]) as pacs:
+        found = outcomes([path], destination(pacs.port))
+
+        assert found[path].state is DeliveryState.FAILED
+        assert pacs.stored == []
 
 
 def test_a_sop_class_the_peer_does_not_take_fails_by_name_and_the_others_arrive(tmp_path):
