@@ -21,9 +21,8 @@ from pynetdicom.events import Event
 
 from node.config.model import Destination
 from node.deliver.scu import send
+from node.dimse import VERIFICATION
 from node.errors import TransientError
-
-VERIFICATION = UID("1.2.840.10008.1.1")
 
 
 class DemoPacs:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -17,16 +16,15 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext, build_context
 
 from node.config.model import Destination
+from node.dimse import VERIFICATION, send_at_once
 from node.domain import DeliveryState, Outcome
 from node.errors import PermanentError, TransientError
 
 log = structlog.get_logger(__name__)
 
-VERIFICATION = UID("1.2.840.10008.1.1")
 MAX_SOP_CLASSES = 64
 """Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each."""
 
@@ -55,8 +53,8 @@ def send(
         If the destination cannot be reached or the association breaks; the files that were
         not reported are still to be sent.
     """
-    for batch in _batches(paths):
-        contexts = [context for key in _keys(batch) for context in _proposals(*key)]
+    for batch, keys in _batches(paths):
+        contexts = [context for key in keys for context in _proposals(*key)]
         association = _associate(destination, calling_ae_title, contexts)
         try:
             for path in batch:
@@ -112,7 +110,7 @@ def _associate(
         destination.port,
         contexts=contexts,
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
     )
     if association.is_established:
         return association
@@ -169,14 +167,6 @@ def _in_accepted_syntax(ds: Dataset, association: Association) -> Dataset:
     return converted
 
 
-def _keys(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """SOP class and transfer syntax of files, each pair once, in order."""
-    found: dict[tuple[str, str], None] = {}
-    for path in paths:
-        found[_key(path)] = None
-    return list(found)
-
-
 def _key(path: Path) -> tuple[str, str]:
     ds = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
     return str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
@@ -192,25 +182,19 @@ def _proposals(sop_class_uid: str, transfer_syntax_uid: str) -> list[Presentatio
     return [build_context(sop_class_uid, [syntax]) for syntax in syntaxes]
 
 
-def _batches(paths: Sequence[Path]) -> list[list[Path]]:
-    batches: list[list[Path]] = []
-    keys: set[tuple[str, str]] = set()
+def _batches(paths: Sequence[Path]) -> list[tuple[list[Path], list[tuple[str, str]]]]:
+    """Files that fit one association, with their SOP classes and transfer syntaxes, each once."""
+    batches: list[tuple[list[Path], list[tuple[str, str]]]] = []
     for path in paths:
         key = _key(path)
-        if not batches or (key not in keys and len(keys) == MAX_SOP_CLASSES):
-            batches.append([])
-            keys = set()
-        keys.add(key)
-        batches[-1].append(path)
+        if not batches or (key not in batches[-1][1] and len(batches[-1][1]) == MAX_SOP_CLASSES):
+            batches.append(([], []))
+        batch, keys = batches[-1]
+        batch.append(path)
+        if key not in keys:
+            keys.append(key)
     return batches
 
 
 def _name(destination: Destination) -> str:
     return f"{destination.ae_title} at {destination.host}:{destination.port}"
-
-
-def _send_at_once(event: Event) -> None:
-    """Switch Nagle's algorithm off: a small request must not wait for a delayed ACK."""
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,6 +23,7 @@ from pynetdicom.service_class import StorageServiceClass
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.config.model import Receive, Tls
+from node.dimse import VERIFICATION, send_at_once
 from node.errors import ConfigError, RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
 from node.receive.admission import Admission
@@ -33,7 +33,6 @@ from node.receive.sop_classes import RETIRED_STORAGE
 log = structlog.get_logger(__name__)
 
 SUCCESS = 0x0000
-VERIFICATION = UID("1.2.840.10008.1.1")
 OUT_OF_RESOURCES = 0xA700
 PROCESSING_FAILURE = 0x0110
 ACSE_TIMEOUT_S = 30
@@ -90,7 +89,7 @@ class StorageScp:
                 block=False,
                 ssl_context=None if receive.tls is None else _tls_context(receive.tls),
                 evt_handlers=[
-                    (evt.EVT_CONN_OPEN, _send_at_once),
+                    (evt.EVT_CONN_OPEN, send_at_once),
                     (evt.EVT_REQUESTED, self._on_requested),
                     (evt.EVT_C_STORE, self._on_store),
                     (evt.EVT_C_ECHO, self._on_echo),
@@ -191,13 +190,6 @@ def answer_store(keep: Callable[[Received], object], event: Event) -> int:
     INSTANCES_RECEIVED.labels(outcome=str(kept)).inc()
     log.debug("instance.kept", sop_instance_uid=sop_instance_uid, outcome=str(kept))
     return SUCCESS
-
-
-def _send_at_once(event: Event) -> None:
-    """Switch Nagle's algorithm off: a response must not wait for the peer's delayed ACK."""
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext:
