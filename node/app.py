@@ -97,9 +97,7 @@ def run_work(config: Config, stop: Event) -> None:
     stores = open_stores(config)
     pool = _open_pool(config)
     warm_up()
-    equipment = Equipment(
-        config, stores.files, stores.index, stores.ledger, pool, pool.catalogue, utc_now
-    )
+    equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, utc_now)
     with only_one(config.data_dir, "work", stop):
         stores.files.sweep(RESULTS)
         flow = Flow(Steps(equipment), stores.database_url, config.work.studies_at_once)

@@ -311,19 +311,16 @@ class Index:
     def _studies(
         self, *where: Any, newest_first: bool = False, limit: int | None = None
     ) -> list[StudyRow]:
-        counts = (
-            select(
-                instances.c.study_instance_uid,
-                func.count().label("instances"),
-                func.count(instances.c.series_instance_uid.distinct()).label("series"),
-            )
-            .group_by(instances.c.study_instance_uid)
-            .subquery()
-        )
+        # Counted for the studies asked for: the completion scan must not read the whole table.
+        own = instances.c.study_instance_uid == studies.c.study_instance_uid
+        series = func.count(instances.c.series_instance_uid.distinct())
         order = studies.c.last_received_at
         statement = (
-            select(studies, counts.c.instances, counts.c.series)
-            .join(counts, counts.c.study_instance_uid == studies.c.study_instance_uid)
+            select(
+                studies,
+                select(func.count(instances.c.id)).where(own).scalar_subquery().label("instances"),
+                select(series).where(own).scalar_subquery().label("series"),
+            )
             .where(*where)
             .order_by(order.desc() if newest_first else order)
             .limit(limit)

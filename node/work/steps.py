@@ -25,7 +25,6 @@ import structlog
 from engines.errors import EngineError, NotApplicable
 from engines.package import Package
 from engines.pool import Pool
-from engines.registry import Catalogue
 from engines.types import Result
 from node.config.load import config_digest
 from node.config.model import Config, Destination
@@ -73,7 +72,6 @@ class Equipment:
     index: Index
     ledger: Ledger
     pool: Pool
-    catalogue: Catalogue
     clock: Callable[[], datetime]
 
 
@@ -86,7 +84,7 @@ class Steps:
         self._index = equipment.index
         self._ledger = equipment.ledger
         self._pool = equipment.pool
-        self._catalogue = equipment.catalogue
+        self._catalogue = equipment.pool.catalogue
         self._clock = equipment.clock
         self._config_digest = config_digest(equipment.config)
 

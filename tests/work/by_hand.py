@@ -94,7 +94,6 @@ class ByHand:
                 self.index,
                 self.ledger,
                 self._pool,
-                self._pool.catalogue,
                 self.clock,
             )
         )
