@@ -7,6 +7,7 @@ the DICOM patient coordinate system, LPS, in mm (PS3.3 Section C.7.6.2.1.1).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -153,7 +154,8 @@ class SegmentationResult(Result):
     Parameters
     ----------
     labelmap
-        uint8, axes (k, j, i), same shape as the source volume; 0 is background.
+        uint8, axes (k, j, i), same shape as the source volume; 0 is background. Not changed
+        once the result is made.
     labels
         Every label the model can give, found or not.
     measurements
@@ -163,6 +165,14 @@ class SegmentationResult(Result):
     labelmap: LabelArray
     labels: tuple[Label, ...]
     measurements: tuple[Measurement, ...]
+
+    @cached_property
+    def voxel_counts(self) -> npt.NDArray[np.intp]:
+        """Voxels of each of the 256 values; counted once, and slice by slice to save memory."""
+        counts = np.zeros(256, dtype=np.intp)
+        for plane in self.labelmap:
+            counts += np.bincount(plane.ravel(), minlength=256)
+        return counts
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from engines.types import Label, SegmentationResult
 from node.domain import ResultContext, ResultKind, Source
 from node.encode.source import Headers, prepare
@@ -31,18 +28,13 @@ def open_case(source: Source, context: ResultContext) -> Case:
     return Case(source=source, headers=prepare(source, context), context=context)
 
 
-def voxel_counts(result: SegmentationResult) -> npt.NDArray[np.intp]:
-    """Count the voxels of each of the 256 values of a label map."""
-    return np.bincount(result.labelmap.ravel(), minlength=256)
-
-
 def found_labels(result: SegmentationResult) -> list[Label]:
     """Labels that at least one voxel has, by increasing value.
 
     The position in this list plus one is the segment number: DICOM numbers segments from 1
     without gaps (PS3.3 Section C.8.20.2), a package numbers its labels as it likes.
     """
-    counts = voxel_counts(result)
+    counts = result.voxel_counts
     ordered = sorted(result.labels, key=lambda label: label.value)
     return [label for label in ordered if counts[label.value]]
 
@@ -69,7 +61,7 @@ def check_labelmap(result: SegmentationResult, source: Source) -> None:
     if result.labelmap.dtype.name != "uint8":
         raise PermanentError(f"the label map is {result.labelmap.dtype}, expected uint8")
     known = {0, *(label.value for label in result.labels)}
-    counts = voxel_counts(result)
+    counts = result.voxel_counts
     unknown = [value for value in range(256) if counts[value] and value not in known]
     if unknown:
         raise PermanentError(f"the label map has the values {unknown}, for which there is no label")
