@@ -25,7 +25,7 @@ MANUFACTURER = "Wetread"
 
 
 class StudyState(StrEnum):
-    """Where a study stands; a study always ends in one of the last three."""
+    """Where a study stands; a study always ends in one of the last four."""
 
     RECEIVING = "receiving"
     """Instances are still arriving, or its quiet period is not over."""
@@ -39,6 +39,18 @@ class StudyState(StrEnum):
     """No rule wants it; the reason is recorded."""
     FAILED = "failed"
     """A step failed for good; the reason is recorded."""
+    LATE = "late"
+    """Images came after it was complete, and the rules say to keep the earlier results."""
+
+
+class Standing(StrEnum):
+    """Whether a kept instance is an input of its study."""
+
+    USED = "used"
+    SET_ASIDE = "set aside"
+    """Another version of the same SOP Instance UID counts (`receive.duplicate_uid`)."""
+    QUARANTINED = "quarantined"
+    """It contradicts what is there; kept, not used, until an administrator releases it."""
 
 
 class DeliveryState(StrEnum):
@@ -70,6 +82,8 @@ class Instance:
         SHA-256 of the transfer syntax and the encoded data set, hex.
     path
         Relative to the data directory.
+    standing_reason
+        Why it is not used; empty where it is.
     """
 
     study_instance_uid: str
@@ -83,6 +97,8 @@ class Instance:
     received_at: datetime
     calling_ae_title: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    standing: Standing = Standing.USED
+    standing_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,8 @@ class PlannedRun:
         the same UID is not part of this run.
     inputs_digest
         SHA-256 over `instance_digests`.
+    priority
+        Of its deliveries: higher ones are sent first.
     """
 
     rule: str
@@ -149,6 +167,7 @@ class PlannedRun:
     instance_digests: tuple[str, ...]
     inputs_digest: str
     destinations: tuple[str, ...]
+    priority: int = 0
 
     @property
     def key(self) -> str:
@@ -292,6 +311,7 @@ class Artifact:
     path: str
     sha256: str
     destinations: tuple[str, ...]
+    priority: int = 0
 
 
 def derived_uid(*parts: str) -> str:

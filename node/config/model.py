@@ -48,6 +48,16 @@ class Peer(Section):
         min_length=1,
         description="IP address or host name it connects from; left out: any host.",
     )
+    certificate_name: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None,
+        description="DNS name (or, without any, common name) that its TLS certificate must carry; "
+        "left out: any certificate signed by receive.tls.ca.",
+    )
+    max_associations: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Associations it may have open at the same time; left out: only "
+        "receive.max_associations limits it.",
+    )
 
 
 class Tls(Section):
@@ -81,15 +91,42 @@ class Receive(Section):
         default=(),
         description="UIDs of private storage SOP classes to accept besides the standard's.",
     )
+    processes: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Receiver processes behind the one port; more than one pays only beyond "
+        "what one CPU core can take.",
+    )
+    durability: Literal["full", "relaxed"] = Field(
+        default="full",
+        description="What Success means. full: data, directory and index entry are synced to disk. "
+        "relaxed: they survive a crash of the node, but not a power cut of the machine.",
+    )
+    duplicate_uid: Literal["last", "first", "quarantine"] = Field(
+        default="last",
+        description="What counts when other bytes come under a SOP Instance UID that is there: "
+        "the last version, the first one, or the first until an administrator releases the "
+        "other. All versions are kept.",
+    )
     max_associations: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20,
-        description="Associations open at the same time; one more is rejected as transient.",
+        description="Associations open at the same time, of all receiver processes together; one "
+        "more is rejected as transient.",
     )
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = Field(
-        default=131072, description="Largest PDU the node offers to receive, bytes."
+        default=262144, description="Largest PDU the node offers to receive, bytes."
+    )
+    max_object_bytes: Annotated[int, Field(ge=1048576)] = Field(
+        default=4294967296, description="Largest data set the node takes, bytes."
+    )
+    acse_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0,
+        description="Seconds a caller has from its connection to the end of its association "
+        "request, TLS handshake included.",
     )
     network_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=60.0, description="An association with no traffic for this many seconds is closed."
+        default=60.0,
+        description="An association with no traffic, or with an unfinished PDU, for this many "
+        "seconds is aborted.",
     )
 
 
@@ -100,10 +137,12 @@ class Retry(Section):
         default=5.0, description="Seconds before the second try; doubles with each further one."
     )
     longest_s: Annotated[float, Field(gt=0)] = Field(
-        default=900.0, description="Longest wait between two tries, seconds."
+        default=900.0,
+        description="Longest wait between two tries, seconds; each wait is shortened by chance, by "
+        "up to a fifth, so that nodes do not call in step.",
     )
     give_up_after_h: Annotated[float, Field(gt=0)] = Field(
-        default=72.0, description="Hours after the first try when the delivery counts as failed."
+        default=72.0, description="Hours after which a delivery that still waits counts as failed."
     )
 
     @model_validator(mode="after")
@@ -137,6 +176,11 @@ class Destination(Section):
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=30.0, description="Seconds to wait for a connection or an answer."
     )
+    max_associations: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Associations the node opens to it at the same time; objects keep their "
+        "order only with 1.",
+    )
     retry: Retry = Field(default=Retry(), description="When to try again.")
 
 
@@ -155,6 +199,27 @@ class Rule(Section):
     )
     send_to: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="Destinations of the results, by name."
+    )
+    priority: Literal["stat", "routine"] = Field(
+        default="routine", description="stat: its results are sent before those of other rules."
+    )
+    late_images: Literal["rerun", "mark"] = Field(
+        default="rerun",
+        description="When images come after a study was complete. rerun: read again with them, as "
+        "a new revision. mark: keep the results there are, and call the study late.",
+    )
+
+
+class Storage(Section):
+    """How full the disk may get before the node refuses new instances."""
+
+    min_free_percent: Annotated[float, Field(ge=0, le=50)] = Field(
+        default=5.0,
+        description="With less of data_dir's file system free, C-STORE is refused with 0xA700 "
+        "(out of resources), per cent.",
+    )
+    min_free_inodes_percent: Annotated[float, Field(ge=0, le=50)] = Field(
+        default=2.0, description="The same for its inodes, per cent."
     )
 
 
@@ -219,6 +284,7 @@ class Config(Section):
         description="sqlite (a file in data_dir) or a postgresql+psycopg:// URL for several hosts.",
     )
     receive: Receive = Field(default=Receive(), description="The storage SCP.")
+    storage: Storage = Field(default=Storage(), description="When the disk counts as full.")
     destinations: Annotated[dict[Name, Destination], Field(min_length=1)] = Field(
         description="Where results go, by a name of your choice."
     )

@@ -25,10 +25,12 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     literal,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 SQLITE_FILE = "wetread.sqlite"
@@ -79,6 +81,8 @@ studies = Table(
     Column("first_received_at", UtcDateTime, nullable=False),
     Column("last_received_at", UtcDateTime, nullable=False, index=True),
     Column("reason", Sentence, nullable=False, default=""),
+    # SHA-256 of the patient's identity: enough to see that it changes, too little to read it.
+    Column("patient", String(64), nullable=False, default="", server_default=""),
 )
 
 instances = Table(
@@ -86,7 +90,7 @@ instances = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("study_instance_uid", Uid, nullable=False),
-    Column("series_instance_uid", Uid, nullable=False),
+    Column("series_instance_uid", Uid, nullable=False, index=True),
     Column("sop_instance_uid", Uid, nullable=False, index=True),
     Column("sop_class_uid", Uid, nullable=False),
     Column("transfer_syntax_uid", Uid, nullable=False),
@@ -96,6 +100,8 @@ instances = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("calling_ae_title", String(16), nullable=False),
     Column("attributes", JSON, nullable=False),
+    Column("standing", String(16), nullable=False, default="used", server_default="used"),
+    Column("standing_reason", Sentence, nullable=False, default="", server_default=""),
     UniqueConstraint("study_instance_uid", "series_instance_uid", "sop_instance_uid", "digest"),
 )
 
@@ -154,7 +160,22 @@ deliveries = Table(
     Column("reason", Sentence, nullable=False, default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("priority", Integer, nullable=False, default=0, server_default="0"),
+    Column("next_try_at", UtcDateTime),
     Index("ix_deliveries_study", "study_instance_uid", "revision"),
+    Index("ix_deliveries_outbox", "destination", "state", "priority", "created_at"),
+)
+
+outboxes = Table(
+    "outboxes",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("reason", Sentence, nullable=False, default=""),
+    Column("away_since", UtcDateTime),
+    Column("next_try_at", UtcDateTime),
+    Column("owner", String(128), nullable=False, default=""),
+    Column("owned_until", UtcDateTime),
 )
 
 returned = Table(
@@ -177,12 +198,25 @@ executors = Table(
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 
-def _create_first_schema(connection: Connection) -> None:
+def _add_what_is_new(connection: Connection) -> None:
+    """Create the tables, columns and indexes that are not there yet; nothing is ever removed."""
     metadata.create_all(connection)
+    for table in metadata.sorted_tables:
+        there = inspect(connection)
+        columns = {column["name"] for column in there.get_columns(table.name)}
+        name = connection.dialect.identifier_preparer.format_table(table)
+        for column in table.columns:
+            if column.name not in columns:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
+        indexes = {index["name"] for index in there.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_first_schema,)
-"""Numbered from 1; never changed after a release, only added to."""
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_what_is_new, _add_what_is_new)
+"""Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 

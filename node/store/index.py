@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, and_, case, func, literal, select, update
 
-from node.domain import Instance, Plan, PlannedRun, StudyState
+from node.domain import Instance, Plan, PlannedRun, Standing, StudyState
 from node.store.database import (
     UtcDateTime,
     insert_if_absent,
@@ -29,6 +29,8 @@ class Receipt(StrEnum):
     NEW_VERSION = "new version"
     """The same SOP Instance UID was there with other bytes; both are kept."""
     DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    """Kept, but not used: it contradicts what is there."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ class Index:
                 .where(instances.c.study_instance_uid == study_instance_uid)
                 .order_by(instances.c.id)
             ).all()
-        return [Instance(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows]
+        return [_instance(dict(row._mapping)) for row in rows]
 
     def list_studies(self, limit: int = 50) -> list[StudyRow]:
         """The studies that received something last, newest first."""
@@ -317,7 +319,7 @@ class Index:
         order = studies.c.last_received_at
         statement = (
             select(
-                studies,
+                *(column for column in studies.c if column.name != "patient"),
                 select(func.count(instances.c.id)).where(own).scalar_subquery().label("instances"),
                 select(series).where(own).scalar_subquery().label("series"),
             )
@@ -335,6 +337,11 @@ class Index:
         statement = select(revisions).where(*where).order_by(revisions.c.revision)
         with self._reader.connect() as connection:
             return [_revision(row) for row in connection.execute(statement)]
+
+
+def _instance(values: dict[str, Any]) -> Instance:
+    del values["id"]
+    return Instance(**{**values, "standing": Standing(values["standing"])})
 
 
 def _revision(row: Row[Any]) -> RevisionRow:

@@ -13,7 +13,6 @@ from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
-from node.store.database import SCHEMA_VERSION
 from node.work.clock import worth_retrying
 
 log = structlog.get_logger(__name__)
@@ -24,6 +23,8 @@ Study: TypeAlias = Callable[[str, int], None]
 Delivery: TypeAlias = Callable[[str, int, str, int], None]
 GiveUp: TypeAlias = Callable[[str, int, str], None]
 
+FLOW_VERSION = "schema-1"
+"""Changes only when a workflow of the earlier release could not be finished by this one."""
 STUDIES = "studies"
 DELIVERIES = "deliveries"
 DELIVERIES_AT_ONCE = 8
@@ -99,7 +100,7 @@ class Flow:
             "system_database_url": database_url,
             "executor_id": self.executor_id,
             # Work of an earlier release must be picked up by the next one.
-            "application_version": f"schema-{SCHEMA_VERSION}",
+            "application_version": FLOW_VERSION,
             "log_level": "WARNING",
         }
         DBOS(config=config)

@@ -1,0 +1,86 @@
+"""What the protocol side of the door and the keeping side say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from node.store.index import Receipt
+
+
+@dataclass(frozen=True)
+class StoreRequest:
+    """A C-STORE request whose data set is still to come.
+
+    The UIDs are text as it came over the wire, trailing padding removed; nothing says that
+    they are valid.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+
+
+class Kept(StrEnum):
+    """What became of an accepted instance."""
+
+    NEW = Receipt.NEW.value
+    NEW_VERSION = Receipt.NEW_VERSION.value
+    DUPLICATE = Receipt.DUPLICATE.value
+    QUARANTINED = Receipt.QUARANTINED.value
+    OWN_RESULT = "own result"
+
+
+class Incoming(Protocol):
+    """One data set on its way to the disk. Used by one thread.
+
+    Exactly one of `finish` and `discard` ends it.
+    """
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Append fragments of the encoded data set; they may be overwritten after the call.
+
+        Raises
+        ------
+        RejectedInstance
+            If the data set is larger than the node takes; the rest need not be written.
+        OSError
+            If the disk is full or fails.
+        """
+        ...
+
+    def finish(self) -> Kept:
+        """Make the whole data set durable and indexed; after return its sender may forget it.
+
+        Raises
+        ------
+        RejectedInstance
+            If the data set cannot be read or is not what the request says.
+        OSError, sqlalchemy.exc.SQLAlchemyError
+            If the disk or the database fails. Nothing is kept then.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Forget it; never raises."""
+        ...
+
+
+class Keeping(Protocol):
+    """Takes data sets in; safe to use from many threads."""
+
+    def begin(self, request: StoreRequest) -> Incoming:
+        """Prepare for a data set, before its first byte.
+
+        Raises
+        ------
+        RejectedInstance
+            If it would be refused whatever it holds: the disk is nearly full (0xA700), a UID
+            is empty (0xA900).
+        OSError
+            If the disk is full or fails.
+        """
+        ...
