@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
-from pynetdicom.events import Event
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
 
 VERIFICATION = UID("1.2.840.10008.1.1")
 """SOP class of the C-ECHO (PS3.4 Annex A)."""
+APPLICATION_CONTEXT = UID("1.2.840.10008.3.1.1.1")
+"""The DICOM application context name (PS3.7 Annex A)."""
+IMPLEMENTATION_CLASS_UID = UID("2.25.147964205186410929911346430346110284365")
+IMPLEMENTATION_VERSION_NAME = "WETREAD"
+"""What the node calls itself in associations and file meta information (PS3.7 Section D.3.3.2)."""
 
 
 def send_at_once(event: Event) -> None:

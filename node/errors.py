@@ -3,8 +3,10 @@
 NodeError
 ├── ConfigError            the administrator must act; the process does not start
 ├── RejectedInstance       one C-STORE is refused; carries a DIMSE status
+├── ProtocolError          a peer breaks the upper layer protocol; its association is aborted
 └── StepError              one step of one study failed
     ├── TransientError     try again later (peer down, disk full)
+    │   └── Away           the destination cannot be reached, or rejects the association
     └── PermanentError     trying again cannot help (geometry, missing attribute)
         └── GeometryError  the series is not a regular volume
 
@@ -40,12 +42,32 @@ class RejectedInstance(NodeError):  # noqa: N818 - it is what happened to the in
         self.reason = reason
 
 
+class ProtocolError(NodeError):
+    """A peer sends what the upper layer protocol (PS3.8) does not allow.
+
+    Parameters
+    ----------
+    reason
+        Of the A-ABORT that answers it (PS3.8 Section 9.3.8).
+    message
+        What was found and what was expected.
+    """
+
+    def __init__(self, reason: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class StepError(NodeError):
     """One step of one study failed."""
 
 
 class TransientError(StepError):
     """The same step may succeed later: a peer is down, a disk is full."""
+
+
+class Away(TransientError):  # noqa: N818 - it is where the destination is
+    """A destination cannot be reached, or rejects the association: no object is at fault."""
 
 
 class PermanentError(StepError):

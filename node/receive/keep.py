@@ -2,105 +2,220 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
-from enum import StrEnum
-from io import BytesIO
 
 import structlog
 
-from node.domain import MANUFACTURER, Instance
+from node.config.model import Receive, Storage
+from node.domain import Instance
 from node.errors import PermanentError, RejectedInstance
-from node.store.files import Files, instance_path
-from node.store.header import Header, file_meta, read_header
-from node.store.index import Index, Receipt
-from node.store.ledger import Ledger
+from node.receive.outcome import arrival, is_marked, settle
+from node.receive.recovery import Recovered, recover
+from node.receive.store_request import Kept, StoreRequest
+from node.store.commit import Committer, is_unsure
+from node.store.database import MAX_UID_LENGTH
+from node.store.file_meta import file_meta
+from node.store.files import Files
+from node.store.header import Header, header_of_file
+from node.store.index import Index
+from node.store.leftover import Content, new_digest
+from node.store.part import Part
+from node.store.space import Space
+from node.store.standing import Verdict
 
 log = structlog.get_logger(__name__)
 
+OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
-"""C-STORE failure statuses (PS3.4 Section B.2.3)."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """A C-STORE request as it came off the wire; `data_set` is encoded, never decoded here."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    data_set: bytes
-
-
-class Kept(StrEnum):
-    """What became of an accepted instance."""
-
-    NEW = Receipt.NEW.value
-    NEW_VERSION = Receipt.NEW_VERSION.value
-    DUPLICATE = Receipt.DUPLICATE.value
-    OWN_RESULT = "own result"
+TOO_LARGE = 0xC001
+"""C-STORE failure statuses (PS3.4 Section B.2.3); of 0xCxxx each SCP chooses its own."""
 
 
 class Keeper:
-    """Keeps instances.
+    """Keeps instances; safe to use from many threads.
 
     Parameters
     ----------
     clock
         Gives the current time, timezone-aware.
+    slot
+        Number of this receiver process among those of this host, from 0.
     """
 
     def __init__(
-        self, files: Files, index: Index, ledger: Ledger, clock: Callable[[], datetime]
+        self,
+        files: Files,
+        index: Index,
+        clock: Callable[[], datetime],
+        *,
+        receive: Receive | None = None,
+        storage: Storage | None = None,
+        slot: int = 0,
     ) -> None:
+        receive = receive or Receive()
         self._files = files
-        self._index = index
-        self._ledger = ledger
         self._clock = clock
+        self._slot = slot
+        self._durable = receive.durability == "full"
+        self._max_object_bytes = receive.max_object_bytes
+        self._space = Space(files.data_dir, storage or Storage())
+        policy = receive.duplicate_uid
+        self._committer = Committer(
+            lambda batch: index.record_instances(batch, policy),
+            patient=not self._durable,
+            sync=self._durable,
+        )
 
-    def keep(self, received: Received) -> Kept:
-        """Make one instance durable; after return its sender may forget it.
+    def recover(self, processes: int = 1) -> Recovered:
+        """Sweep away, or take over, what earlier processes in this slot have left.
 
-        The order is: file written and synced, renamed, directory synced, row committed. A
-        crash before the end leaves the sender without an answer, and it sends again.
+        Call it before listening. What is whole is read and recorded: nothing that was
+        acknowledged is lost, and what was not is at worst kept although its sender sends again.
+
+        Parameters
+        ----------
+        processes
+            How many slots there are on this host; slot 0 also looks after those that are gone.
+        """
+        return recover(self._files, self._committer, self._slot, processes)
+
+    def begin(self, request: StoreRequest) -> Receiving:
+        """Prepare for a data set, before its first byte.
 
         Raises
         ------
         RejectedInstance
-            If the data set is unreadable or is not what the request says.
+            If it would be refused whatever it holds: the disk is nearly full, or the index is
+            behind (0xA700); a UID is empty or longer than the index can hold (0xA900).
         OSError
             If the disk is full or fails.
         """
-        meta = file_meta(
-            received.sop_class_uid,
-            received.sop_instance_uid,
-            received.transfer_syntax_uid,
-            received.calling_ae_title,
-        )
-        header = self._checked_header(received, meta)
-        if self._is_own_result(header):
-            self._index.record_returned(
-                header.sop_instance_uid,
-                header.study_instance_uid,
-                received.calling_ae_title,
-                self._clock(),
+        for name, uid in (
+            ("Affected SOP Class UID", request.sop_class_uid),
+            ("Affected SOP Instance UID", request.sop_instance_uid),
+        ):
+            if not 0 < len(uid) <= MAX_UID_LENGTH:
+                raise RejectedInstance(
+                    DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                    f"{name} has {len(uid)} characters; expected 1 to {MAX_UID_LENGTH}",
+                )
+        if reason := self._space.refusal():
+            raise RejectedInstance(OUT_OF_RESOURCES, reason)
+        if self._committer.stuck:
+            raise RejectedInstance(
+                OUT_OF_RESOURCES, "the database does not take what was received before"
             )
-            log.info("own_result.returned", sop_instance_uid=header.sop_instance_uid)
-            return Kept.OWN_RESULT
-        return self._store(received, meta, header)
-
-    def _checked_header(self, received: Received, meta: bytes) -> Header:
+        part = Part.new(self._files, self._slot)
         try:
-            header = read_header(BytesIO(meta + received.data_set))
+            return Receiving(
+                request, part, self._committer, self._clock, self._durable, self._max_object_bytes
+            )
+        except OSError:
+            part.remove()
+            raise
+
+    def close(self) -> None:
+        """Commit what waits; nothing can be finished afterwards."""
+        self._committer.close()
+
+
+class Receiving:
+    """One data set on its way to the disk; see `node.receive.store_request.Incoming`."""
+
+    def __init__(
+        self,
+        request: StoreRequest,
+        part: Part,
+        committer: Committer,
+        clock: Callable[[], datetime],
+        durable: bool,
+        max_object_bytes: int,
+    ) -> None:
+        self._request = request
+        self._part = part
+        self._committer = committer
+        self._clock = clock
+        self._durable = durable
+        self._max_object_bytes = max_object_bytes
+        meta = file_meta(
+            request.sop_class_uid,
+            request.sop_instance_uid,
+            request.transfer_syntax_uid,
+            request.calling_ae_title,
+        )
+        part.append([meta])
+        self._meta_bytes = len(meta)
+        self._bytes = 0
+        self._digest = new_digest(request.transfer_syntax_uid)
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Append fragments of the encoded data set; they may be overwritten after the call.
+
+        Raises
+        ------
+        RejectedInstance
+            If the data set is larger than the node takes (0xC001).
+        OSError
+            If the disk is full or fails.
+        """
+        self._bytes += sum(map(len, fragments))
+        if self._bytes > self._max_object_bytes:
+            raise RejectedInstance(
+                TOO_LARGE,
+                f"the data set has more than {self._max_object_bytes} bytes "
+                "(receive.max_object_bytes)",
+            )
+        self._part.append(fragments)
+        for fragment in fragments:
+            self._digest.update(fragment)
+
+    def finish(self) -> Kept:
+        """Make the whole data set durable and indexed; after return its sender may forget it.
+
+        Full durability: file named and synced, folder synced, row committed, in this order. A
+        crash before the end leaves the sender without an answer, and it sends again. Relaxed:
+        it returns as soon as a start of the node would find the file.
+
+        Raises
+        ------
+        RejectedInstance
+            If the data set cannot be read (0xC000) or is not what the request says (0xA900).
+        OSError, sqlalchemy.exc.SQLAlchemyError, ValueError
+            If the disk, the database or its driver does not take it. Nothing is kept then.
+        """
+        try:
+            header = self._checked_header()
+            content = Content(
+                digest=self._digest.hexdigest(),
+                transfer_syntax_uid=self._request.transfer_syntax_uid,
+                calling_ae_title=self._request.calling_ae_title,
+                size_bytes=self._meta_bytes + self._bytes,
+                received_at=self._clock(),
+            )
+            return self._hand_over(header, content)
+        except Exception as error:
+            # A row that is perhaps there must not lose its file.
+            if is_unsure(error):
+                self._part.leave()
+            else:
+                self._part.withdraw()
+            raise
+
+    def discard(self) -> None:
+        """Forget it; never raises."""
+        self._part.remove()
+
+    def _checked_header(self) -> Header:
+        try:
+            header = header_of_file(self._part.path)
         except PermanentError as error:
             raise RejectedInstance(CANNOT_UNDERSTAND, str(error)) from error
         for keyword, requested, found in (
-            ("SOPClassUID", received.sop_class_uid, header.sop_class_uid),
-            ("SOPInstanceUID", received.sop_instance_uid, header.sop_instance_uid),
+            ("SOPClassUID", self._request.sop_class_uid, header.sop_class_uid),
+            ("SOPInstanceUID", self._request.sop_instance_uid, header.sop_instance_uid),
         ):
             if requested != found:
                 raise RejectedInstance(
@@ -109,37 +224,20 @@ class Keeper:
                 )
         return header
 
-    def _is_own_result(self, header: Header) -> bool:
-        """Recognise what this node, or another Wetread node, has written."""
-        marked = (
-            header.attributes.get("Manufacturer") == MANUFACTURER
-            and header.attributes.get("ManufacturerModelName") == MANUFACTURER
-        )
-        return marked or self._ledger.is_own_result(header.sop_instance_uid)
+    def _hand_over(self, header: Header, content: Content) -> Kept:
+        folder = None
+        if not is_marked(header):
+            folder = self._part.publish(content.digest, durable=self._durable)
+        one = arrival(header, content, self._part.place)
+        verdict = self._committer.submit(one, folder)
+        if self._durable:
+            return settle(self._part, one.instance, verdict.result())
+        verdict.add_done_callback(lambda done: self._settle_later(one.instance, done))
+        return Kept.ACCEPTED
 
-    def _store(self, received: Received, meta: bytes, header: Header) -> Kept:
-        digest = hashlib.sha256(received.transfer_syntax_uid.encode() + b"\x1f")
-        digest.update(received.data_set)
-        path = instance_path(digest.hexdigest())
-        uids = (header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-        if self._files.path(path).is_file() and self._index.has_instance(*uids, digest.hexdigest()):
-            return Kept.DUPLICATE
-        self._files.write(path, (meta, received.data_set))
-        receipt = self._index.record_instance(
-            Instance(
-                study_instance_uid=header.study_instance_uid,
-                series_instance_uid=header.series_instance_uid,
-                sop_instance_uid=header.sop_instance_uid,
-                sop_class_uid=header.sop_class_uid,
-                transfer_syntax_uid=received.transfer_syntax_uid,
-                digest=digest.hexdigest(),
-                path=path,
-                size_bytes=len(meta) + len(received.data_set),
-                received_at=self._clock(),
-                calling_ae_title=received.calling_ae_title,
-                attributes=header.attributes,
-            )
-        )
-        if receipt is Receipt.NEW_VERSION:
-            log.warning("instance.new_version", sop_instance_uid=header.sop_instance_uid)
-        return Kept(receipt.value)
+    def _settle_later(self, instance: Instance, verdict: Future[Verdict]) -> None:
+        try:
+            settle(self._part, instance, verdict.result())
+        except Exception:  # whatever the driver raises; its sender was told that it is kept
+            log.exception("instance.not_indexed", sop_instance_uid=instance.sop_instance_uid)
+            self._part.leave()

@@ -1,41 +1,35 @@
-"""The storage SCP: pynetdicom's association and DIMSE machinery around `Keeper`."""
+"""The storage SCP: a listening front, and a thread for each association."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
-from typing import Any, cast
+import contextlib
+import resource
+import socket
+import time
+from pathlib import Path
+from threading import Lock
+from typing import Final
 
 import structlog
-from pydicom.uid import UID
-from pynetdicom import (
-    AE,
-    ALL_TRANSFER_SYNTAXES,
-    AllStoragePresentationContexts,
-    _config,
-    evt,
-    register_uid,
-)
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.service_class import StorageServiceClass
-from sqlalchemy.exc import SQLAlchemyError
 
-from node.config.model import Receive, Tls
-from node.dimse import VERIFICATION, send_at_once
-from node.errors import ConfigError, RejectedInstance
-from node.metrics import INSTANCES_RECEIVED
-from node.receive.admission import Admission
-from node.receive.keep import Keeper, Received
-from node.receive.sop_classes import RETIRED_STORAGE
+from node.config.model import Receive
+from node.errors import ConfigError
+from node.receive.admission import LOCAL_LIMIT_EXCEEDED, Admission, Strangers
+from node.receive.association import Association, Reception
+from node.receive.front import Caller, Front
+from node.receive.negotiation import Negotiator
+from node.receive.occupancy import Occupancy
+from node.receive.pdu import reject
+from node.receive.store_request import Keeping
+from node.receive.tls import Certificates
 
 log = structlog.get_logger(__name__)
 
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-PROCESSING_FAILURE = 0x0110
-ACSE_TIMEOUT_S = 30
+BACKLOG: Final = 1024
+FINISH_WITHIN_S: Final = 5.0
+"""What is under way when the node stops may still be answered in this time."""
+SPARE_THREADS: Final = 64
+"""Callers that are being looked at while all associations are taken."""
 
 
 class StorageScp:
@@ -45,161 +39,136 @@ class StorageScp:
     ----------
     receive
         Its section of the configuration.
-    keeper
-        Makes instances durable.
+    keeping
+        Makes data sets durable.
+    slot
+        Number of this receiver process, from 0.
+    shared_folder
+        Where the receiver processes of this host share their counts; None: there is only one.
     """
 
-    def __init__(self, receive: Receive, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        keeping: Keeping,
+        *,
+        slot: int = 0,
+        shared_folder: Path | None = None,
+    ) -> None:
         self._receive = receive
-        self._keeper = keeper
-        self._admission = Admission(receive.ae_title, receive.accept_from, receive.max_associations)
-        self._server: Any = None
-        self._ae: Any = None
+        monotonic = time.monotonic
+        self._strangers = Strangers(monotonic)
+        self._reception = Reception(
+            receive,
+            Admission(receive.ae_title, receive.accept_from, monotonic),
+            self._strangers,
+            Occupancy(receive, shared_folder, slot),
+            Negotiator(receive.private_sop_classes, receive.max_pdu_bytes),
+            keeping,
+            monotonic,
+        )
+        self._lock = Lock()
+        self._associations: set[Association] = set()
+        self._front: Front | None = None
+        self._port = 0
 
     def start(self) -> None:
-        """Listen in threads of their own.
+        """Listen in threads of its own.
 
         Raises
         ------
         ConfigError
             If the port is taken, or a TLS file cannot be used.
         """
-        # Each PDU would be rendered as text for a log that nobody has asked for.
-        _config.LOG_HANDLER_LEVEL = "none"
         receive = self._receive
-        ae = AE(receive.ae_title)
-        for context in AllStoragePresentationContexts:
-            ae.add_supported_context(cast(UID, context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-        for sop_class_uid in (*RETIRED_STORAGE, *receive.private_sop_classes):
-            # Without this pynetdicom takes the class for no storage class and aborts.
-            keyword = f"Storage_{sop_class_uid.replace('.', '_')}"
-            register_uid(sop_class_uid, keyword, StorageServiceClass)
-            ae.add_supported_context(sop_class_uid, ALL_TRANSFER_SYNTAXES)
-        ae.add_supported_context(VERIFICATION)
-        ae.maximum_pdu_size = receive.max_pdu_bytes
-        ae.acse_timeout = ACSE_TIMEOUT_S
-        ae.dimse_timeout = receive.network_timeout_s
-        ae.network_timeout = receive.network_timeout_s
-        # The admission counts; pynetdicom's own limit would answer before it can say why.
-        ae.maximum_associations = receive.max_associations + 64
-        self._ae = ae
-        try:
-            self._server = ae.start_server(
-                (receive.host, receive.port),
-                block=False,
-                ssl_context=None if receive.tls is None else _tls_context(receive.tls),
-                evt_handlers=[
-                    (evt.EVT_CONN_OPEN, send_at_once),
-                    (evt.EVT_REQUESTED, self._on_requested),
-                    (evt.EVT_C_STORE, self._on_store),
-                    (evt.EVT_C_ECHO, self._on_echo),
-                    (evt.EVT_ABORTED, self._on_aborted),
-                ],
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"receive: cannot listen on {receive.host}:{receive.port}: {error.strerror}"
-            ) from error
-        log.info("scp.listening", ae_title=receive.ae_title, host=receive.host, port=self.port)
+        certificates = None
+        if receive.tls is not None:
+            certificates = Certificates(receive.tls, time.monotonic)
+        _allow_descriptors(4 * receive.max_associations + BACKLOG)
+        listener = _listen(receive)
+        self._port = int(listener.getsockname()[1])
+        self._front = Front(
+            listener,
+            certificates,
+            self._reception.admission,
+            self._strangers,
+            self._welcome,
+            receive.acse_timeout_s,
+            time.monotonic,
+        )
+        self._front.start()
+        log.info("scp.listening", ae_title=receive.ae_title, host=receive.host, port=self._port)
 
     @property
     def port(self) -> int:
         """The TCP port that is listened on."""
-        return int(self._server.socket.getsockname()[1])
+        return self._port
 
     def stop(self) -> None:
-        """Stop listening and abort what is still associated."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._ae.shutdown()
-            self._server = None
-
-    def _on_requested(self, event: Event) -> None:
-        request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
-        rejection = self._admission.refuse(
-            request.called_ae_title.strip(),
-            request.calling_ae_title.strip(),
-            event.assoc.requestor.address,
-            sum(a.is_acceptor for a in self._ae.active_associations),
-        )
-        if rejection is None:
+        """Stop listening, let what is under way be answered, and abort what is still open."""
+        if self._front is None:
             return
-        log.warning(
-            "association.rejected",
-            calling_ae_title=request.calling_ae_title.strip(),
-            address=event.assoc.requestor.address,
-            reason=rejection.reason,
-        )
-        event.assoc.acse.send_reject(rejection.result, rejection.source, rejection.diagnostic)
-        event.assoc.kill()
+        self._front.stop()
+        self._front = None
+        with self._lock:
+            open_now = list(self._associations)
+        for association in open_now:
+            association.stop()
+        deadline = time.monotonic() + FINISH_WITHIN_S
+        for association in open_now:
+            association.join(max(0.0, deadline - time.monotonic()))
+        for association in open_now:
+            association.kill()
 
-    def _on_store(self, event: Event) -> int:
-        """Answer one C-STORE request.
+    def _welcome(self, caller: Caller) -> None:
+        with self._lock:
+            is_full = len(self._associations) >= self._receive.max_associations + SPARE_THREADS
+            if not is_full:
+                association = Association(self._reception, caller, self._forget)
+                self._associations.add(association)
+                association.start()
+        if is_full:
+            with contextlib.suppress(OSError):
+                caller.connection.send(reject(*LOCAL_LIMIT_EXCEEDED))
+            caller.connection.close()
 
-        Success is returned only after the bytes are on disk and in the index, because
-        Success says that the instance is stored (PS3.4 Section B.2.3).
-        """
-        return answer_store(self._keeper.keep, event)
-
-    def _on_echo(self, event: Event) -> int:
-        log.info("echo.answered", calling_ae_title=event.assoc.requestor.ae_title.strip())
-        return SUCCESS
-
-    def _on_aborted(self, event: Event) -> None:
-        log.warning(
-            "association.aborted",
-            calling_ae_title=event.assoc.requestor.ae_title.strip(),
-            address=event.assoc.requestor.address,
-        )
+    def _forget(self, association: Association) -> None:
+        with self._lock:
+            self._associations.discard(association)
 
 
-def answer_store(keep: Callable[[Received], object], event: Event) -> int:
-    """Keep one instance and return the DIMSE status that says what became of it.
+def _listen(receive: Receive) -> socket.socket:
+    """Open the listening socket.
 
-    ``0x0000`` kept · ``0xA700`` out of resources, send again later · ``0xA900`` not what
-    the request says · ``0xC000`` cannot be understood · ``0x0110`` a fault of ours.
+    Raises
+    ------
+    ConfigError
+        If the address cannot be used.
     """
-    request = cast(C_STORE, event.request)
-    sop_instance_uid = str(request.AffectedSOPInstanceUID or "")
-    received = Received(
-        sop_class_uid=str(request.AffectedSOPClassUID or ""),
-        sop_instance_uid=sop_instance_uid,
-        transfer_syntax_uid=str(event.context.transfer_syntax),
-        calling_ae_title=event.assoc.requestor.ae_title.strip(),
-        data_set=event.encoded_dataset(include_meta=False),
-    )
     try:
-        kept = keep(received)
-    except RejectedInstance as error:
-        INSTANCES_RECEIVED.labels(outcome="rejected").inc()
-        log.warning(
-            "instance.rejected",
-            sop_instance_uid=sop_instance_uid,
-            status=f"0x{error.status:04X}",
-            reason=error.reason,
-        )
-        return error.status
-    except (OSError, SQLAlchemyError):
-        INSTANCES_RECEIVED.labels(outcome="out of resources").inc()
-        log.exception("instance.not_stored", sop_instance_uid=sop_instance_uid)
-        return OUT_OF_RESOURCES
-    except Exception:  # the association, and the next instance, must go on
-        INSTANCES_RECEIVED.labels(outcome="failed").inc()
-        log.exception("instance.failed", sop_instance_uid=sop_instance_uid)
-        return PROCESSING_FAILURE
-    INSTANCES_RECEIVED.labels(outcome=str(kept)).inc()
-    log.debug("instance.kept", sop_instance_uid=sop_instance_uid, outcome=str(kept))
-    return SUCCESS
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            receive.host, receive.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if receive.processes > 1:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"receive: cannot listen on {receive.host}:{receive.port}: {error.strerror}"
+        ) from error
+    return listener
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    """Mutual TLS 1.2 or newer (PS3.15 Section B.12)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-        context.load_verify_locations(tls.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"receive.tls: cannot use its files: {error}") from error
-    return context
+def _allow_descriptors(wanted: int) -> None:
+    """Raise the soft limit of open files where it is lower than the node may need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))

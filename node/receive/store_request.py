@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from node.store.index import Receipt
+from node.store.standing import Receipt
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Kept(StrEnum):
     NEW_VERSION = Receipt.NEW_VERSION.value
     DUPLICATE = Receipt.DUPLICATE.value
     QUARANTINED = Receipt.QUARANTINED.value
-    OWN_RESULT = "own result"
+    OWN_RESULT = Receipt.OWN_RESULT.value
+    ACCEPTED = "accepted"
+    """On disk; what it is to the index is not known yet (``durability: relaxed``)."""
 
 
 class Incoming(Protocol):

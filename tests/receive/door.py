@@ -26,9 +26,8 @@ class Door:
         self.files = Files(folder)
         self.index = Index(self.engine)
         self.ledger = Ledger(self.engine)
-        self.scp = StorageScp(
-            receive, Keeper(self.files, self.index, self.ledger, clock=lambda: NOON)
-        )
+        self.keeper = Keeper(self.files, self.index, clock=lambda: NOON, receive=receive)
+        self.scp = StorageScp(receive, self.keeper)
         self.scp.start()
         self.port = self.scp.port
 
@@ -39,6 +38,7 @@ class Door:
     def close(self) -> None:
         """Stop listening."""
         self.scp.stop()
+        self.keeper.close()
         self.engine.dispose()
 
 

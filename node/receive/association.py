@@ -1,0 +1,355 @@
+"""One association: negotiated, served by a thread of its own, released or aborted.
+
+The thread sleeps in the kernel while the peer is silent. Data sets go from the socket's
+buffer to the disk without a copy in between.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Final
+
+import structlog
+
+from node.config.model import Peer, Receive
+from node.errors import ProtocolError
+from node.receive.admission import (
+    LOCAL_LIMIT_EXCEEDED,
+    Admission,
+    Rejection,
+    Strangers,
+)
+from node.receive.commands import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    RESPONSE,
+    encode_response,
+    parse_command,
+)
+from node.receive.front import Caller
+from node.receive.message import Message
+from node.receive.negotiation import Agreement, Context, Negotiator
+from node.receive.occupancy import Occupancy
+from node.receive.pdu import (
+    ABORT,
+    INVALID_PARAMETER,
+    RELEASE_RQ,
+    UNEXPECTED_PDU,
+    Control,
+    Fragment,
+    PduReader,
+    abort,
+    data_transfer,
+    reject,
+    release_response,
+)
+from node.receive.store_request import Keeping, StoreRequest
+from node.receive.storing import SUCCESS, StoreOperation
+
+log = structlog.get_logger(__name__)
+
+UNRECOGNIZED_OPERATION: Final = 0x0211
+MISSING_DATA_SET: Final = 0xC002
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+BUFFER_BUDGET: Final = 32 * 2**20
+SMALLEST_BUFFER: Final = 65536
+LARGEST_BUFFER: Final = 2**20
+"""Bytes: all associations together read into the budget, each into a part of it."""
+_ABORT_BY_USER: Final = 0
+_ABORT_BY_PROVIDER: Final = 2
+_NOT_SPECIFIED: Final = 0
+_QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+class _Lost(Exception):  # noqa: N818 - says what happened to the connection
+    """The association cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What all associations share."""
+
+    receive: Receive
+    admission: Admission
+    strangers: Strangers
+    occupancy: Occupancy
+    negotiator: Negotiator
+    keeping: Keeping
+    monotonic: Callable[[], float]
+
+
+class Association:
+    """Serves one caller; `start` returns at once.
+
+    Parameters
+    ----------
+    ended
+        Called with the association when its connection is closed.
+    """
+
+    def __init__(
+        self, reception: Reception, caller: Caller, ended: Callable[[Association], None]
+    ) -> None:
+        self._reception = reception
+        self._connection = caller.connection
+        self._caller = caller
+        self._ended = ended
+        self._timeout_s = reception.receive.network_timeout_s
+        self._stopping = False
+        self._agreement: Agreement
+        self._reader = PduReader(reception.receive.max_pdu_bytes)
+        self._message = Message()
+        self._stored = 0
+        self._thread = Thread(target=self._run, name="association", daemon=True)
+
+    def start(self) -> None:
+        """Serve the caller in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Abort as soon as no message is under way; returns at once."""
+        self._stopping = True
+        if self._message.command is None:
+            self._shut(socket.SHUT_RD)
+
+    def kill(self) -> None:
+        """Break the connection, whatever is under way, and wait for the thread."""
+        self._shut(socket.SHUT_RDWR)
+        self._thread.join()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of the thread, but no longer than a time."""
+        self._thread.join(timeout_s)
+
+    def _shut(self, how: int) -> None:
+        with suppress(OSError):  # it may be closed already
+            # Not the method of an SSLSocket: that one takes the TLS layer away as well.
+            socket.socket.shutdown(self._connection, how)
+
+    def _run(self) -> None:
+        try:
+            self._connection.settimeout(self._timeout_s)
+            peer = self._admit()
+            if peer is not None:
+                try:
+                    self._establish_and_serve()
+                finally:
+                    self._reception.occupancy.leave(peer)
+        except OSError as error:
+            self._log_aborted(f"connection lost: {type(error).__name__}")
+        except Exception:  # one association must not take the others with it
+            log.exception("association.failed", calling_ae_title=self._calling_ae_title)
+            self._send_last(abort(_ABORT_BY_USER, _NOT_SPECIFIED))
+        finally:
+            self._message.discard()
+            self._connection.close()
+            self._ended(self)
+
+    def _admit(self) -> Peer | None:
+        """Find out who calls and count it in, or reject it."""
+        request = self._caller.request
+        peer = self._reception.admission.admit(
+            request.calling_ae_title, self._caller.address, self._caller.certificate_names
+        )
+        if isinstance(peer, Rejection):
+            if self._reception.strangers.answer(self._caller.address):
+                self._reject(peer)
+            return None
+        if limit := self._reception.occupancy.enter(peer):
+            self._reject(Rejection(*LOCAL_LIMIT_EXCEEDED, limit))
+            return None
+        return peer
+
+    def _establish_and_serve(self) -> None:
+        try:
+            agreement = self._reception.negotiator.negotiate(self._caller.request)
+            if isinstance(agreement, Rejection):
+                self._reject(agreement)
+                return
+            self._agreement = agreement
+            self._connection.sendall(agreement.accept(self._caller.request))
+            self._serve()
+        except ProtocolError as error:
+            self._log_aborted(str(error))
+            self._send_last(abort(_ABORT_BY_PROVIDER, error.reason))
+        except _Lost as lost:
+            self._log_aborted(str(lost))
+            self._send_last(abort(_ABORT_BY_USER, _NOT_SPECIFIED))
+
+    def _serve(self) -> None:
+        """Read the stream until the association ends."""
+        receive = self._reception.receive
+        room = BUFFER_BUDGET // receive.max_associations
+        buffer = memoryview(bytearray(max(SMALLEST_BUFFER, min(room, LARGEST_BUFFER))))
+        deadline = self._reception.monotonic() + self._timeout_s
+        while True:
+            if self._stopping and self._message.command is None:
+                raise _Lost("the node stops")
+            count = self._receive(buffer, deadline)
+            progress = self._reader.progress
+            for event in self._reader.feed(buffer[:count]):
+                if isinstance(event, Fragment):
+                    self._take(event)
+                elif self._ends(event):
+                    return
+            self._message.flush()
+            if self._reader.progress != progress:
+                deadline = self._reception.monotonic() + self._timeout_s
+
+    def _receive(self, buffer: memoryview, deadline: float) -> int:
+        """Read once into the buffer; return how many bytes came.
+
+        Raises
+        ------
+        _Lost
+            If nothing came in time, or the peer has closed the connection.
+        """
+        now = self._reception.monotonic()
+        if self._message.command is not None:
+            deadline = min(deadline, self._message.deadline(self._timeout_s))
+        if now >= deadline:
+            raise _Lost(self._why_late())
+        self._connection.settimeout(deadline - now)
+        try:
+            count = self._connection.recv_into(buffer)
+        except TimeoutError:
+            raise _Lost(self._why_late()) from None
+        if not count:
+            raise _Lost("the node stops" if self._stopping else "the peer closed the connection")
+        if _QUICK_ACK is not None:
+            # A peer with Nagle's algorithm holds its last segment back until this ACK.
+            self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        return count
+
+    def _why_late(self) -> str:
+        if self._reader.is_between_pdus and self._message.command is None:
+            return f"no traffic for {self._timeout_s:g} s"
+        return (
+            f"a PDU or message unfinished after {self._timeout_s:g} s: "
+            f"{self._message.received} bytes of the data set have come"
+        )
+
+    def _ends(self, control: Control) -> bool:
+        """Answer a release or an abort; True: the association is over.
+
+        Raises
+        ------
+        ProtocolError
+            If nothing was asked that this could be the answer to.
+        """
+        if control.pdu_type == RELEASE_RQ:
+            self._send_last(release_response())
+            log.debug(
+                "association.released",
+                calling_ae_title=self._calling_ae_title,
+                instances=self._stored,
+            )
+        elif control.pdu_type == ABORT:
+            self._log_aborted("the peer aborted")
+        else:
+            raise ProtocolError(UNEXPECTED_PDU, "an A-RELEASE-RP that nobody asked for")
+        return True
+
+    def _take(self, fragment: Fragment) -> None:
+        """Take one fragment of a command set or data set."""
+        context = self._agreement.contexts.get(fragment.context_id)
+        if context is None:
+            raise ProtocolError(
+                INVALID_PARAMETER,
+                f"presentation context {fragment.context_id} was not accepted",
+            )
+        message = self._message
+        if fragment.is_command:
+            message.add_command(fragment)
+            if fragment.is_last:
+                self._begin(fragment.context_id, context)
+        else:
+            message.add_data(fragment)
+            limit = 2 * self._reception.receive.max_object_bytes
+            if message.received > limit:
+                raise ProtocolError(_NOT_SPECIFIED, f"a data set of more than {limit} bytes")
+        if message.command is not None and (
+            not message.command.has_data_set or (fragment.is_last and not fragment.is_command)
+        ):
+            self._finish()
+
+    def _begin(self, context_id: int, context: Context) -> None:
+        """Look at a whole command set; a C-STORE gets a place for its data set."""
+        command = parse_command(bytes(self._message.command_set))
+        operation = None
+        is_of_context = command.sop_class_uid == context.sop_class_uid
+        if command.field == C_STORE_RQ and command.has_data_set and is_of_context:
+            request = StoreRequest(
+                command.sop_class_uid,
+                command.sop_instance_uid,
+                context.transfer_syntax_uid,
+                self._calling_ae_title,
+            )
+            operation = StoreOperation(self._reception.keeping, request)
+        self._message.begin(context_id, command, operation, self._reception.monotonic())
+
+    def _finish(self) -> None:
+        """Answer the message that has arrived completely."""
+        message = self._message
+        response = self._respond(message)
+        if response is not None:
+            self._connection.settimeout(self._timeout_s)
+            self._connection.sendall(data_transfer(message.context_id, True, response))
+        self._message = Message()
+
+    def _respond(self, message: Message) -> bytes | None:
+        command = message.command
+        assert command is not None  # noqa: S101 - for the type checker
+        if message.operation is not None:
+            message.flush()
+            status, comment = message.operation.finish()
+            self._stored += status == 0
+            return encode_response(command, status, comment)
+        if command.field == C_ECHO_RQ:
+            log.info("echo.answered", calling_ae_title=self._calling_ae_title)
+            return encode_response(command, SUCCESS)
+        if command.field & RESPONSE or command.field == C_CANCEL_RQ:
+            return None
+        if command.field != C_STORE_RQ:
+            return encode_response(command, UNRECOGNIZED_OPERATION, "not a service of this node")
+        if not command.has_data_set:
+            return encode_response(command, MISSING_DATA_SET, "a C-STORE-RQ without a data set")
+        return encode_response(
+            command,
+            SOP_CLASS_NOT_SUPPORTED,
+            "another SOP class than the presentation context's",
+        )
+
+    def _reject(self, rejection: Rejection) -> None:
+        log.warning(
+            "association.rejected",
+            calling_ae_title=self._calling_ae_title,
+            address=self._caller.address,
+            reason=rejection.reason,
+        )
+        self._send_last(reject(rejection.result, rejection.source, rejection.diagnostic))
+
+    def _send_last(self, pdu: bytes) -> None:
+        """Send a PDU after which nothing is expected; the peer may be gone."""
+        with suppress(OSError):
+            self._connection.settimeout(self._timeout_s)
+            self._connection.sendall(pdu)
+            self._shut(socket.SHUT_WR)
+
+    def _log_aborted(self, reason: str) -> None:
+        log.warning(
+            "association.aborted",
+            calling_ae_title=self._calling_ae_title,
+            address=self._caller.address,
+            reason=reason,
+            instances=self._stored,
+        )
+
+    @property
+    def _calling_ae_title(self) -> str:
+        return self._caller.request.calling_ae_title

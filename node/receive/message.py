@@ -1,0 +1,83 @@
+"""The message of an association that is under way: a command set, then perhaps a data set."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.errors import ProtocolError
+from node.receive.commands import MAX_COMMAND_BYTES, Command
+from node.receive.pdu import INVALID_PARAMETER, Fragment
+from node.receive.storing import StoreOperation
+
+SLOWEST_BYTES_PER_S: Final = 1024
+"""A message may take the network timeout and one second more for each KiB; a slower one is
+held open on purpose, or hopeless."""
+
+
+class Message:
+    """The message that is under way: its command set, then its data set.
+
+    Attributes
+    ----------
+    command
+        None until the command set is complete.
+    received
+        Bytes of the data set so far.
+    """
+
+    def __init__(self) -> None:
+        self.command_set = bytearray()
+        self.command: Command | None = None
+        self.context_id = 0
+        self.operation: StoreOperation | None = None
+        self.received = 0
+        self._began = 0.0
+        self._unwritten: list[memoryview] = []
+
+    def add_command(self, fragment: Fragment) -> None:
+        """Append to the command set."""
+        if self.command is not None:
+            raise ProtocolError(
+                INVALID_PARAMETER, "a command fragment where the data set was expected"
+            )
+        self.command_set += fragment.data
+        if len(self.command_set) > MAX_COMMAND_BYTES:
+            raise ProtocolError(
+                INVALID_PARAMETER, f"a command set of more than {MAX_COMMAND_BYTES} bytes"
+            )
+
+    def add_data(self, fragment: Fragment) -> None:
+        """Append to the data set; written at the next `flush`."""
+        if self.command is None:
+            raise ProtocolError(INVALID_PARAMETER, "a data set fragment without a command")
+        if fragment.context_id != self.context_id:
+            raise ProtocolError(
+                INVALID_PARAMETER, "a data set in another presentation context than its command"
+            )
+        self.received += len(fragment.data)
+        if self.operation is not None and fragment.data:
+            self._unwritten.append(fragment.data)
+
+    def begin(
+        self, context_id: int, command: Command, operation: StoreOperation | None, now: float
+    ) -> None:
+        """Note what the message wants; its data set, if any, follows."""
+        self.context_id = context_id
+        self.command = command
+        self.operation = operation
+        self._began = now
+
+    def deadline(self, timeout_s: float) -> float:
+        """When the data set must be complete, as far as it has come."""
+        return self._began + timeout_s + self.received / SLOWEST_BYTES_PER_S
+
+    def flush(self) -> None:
+        """Write what has come: the buffer is about to be used again."""
+        if self.operation is not None and self._unwritten:
+            self.operation.write(self._unwritten)
+            self._unwritten = []
+
+    def discard(self) -> None:
+        """Forget a data set that will not be completed."""
+        if self.operation is not None:
+            self.operation.discard()

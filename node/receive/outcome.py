@@ -1,0 +1,72 @@
+"""What an instance is to the index, and what then becomes of its file."""
+
+from __future__ import annotations
+
+import structlog
+
+from node.domain import MANUFACTURER, Instance
+from node.receive.store_request import Kept
+from node.store.header import Header
+from node.store.leftover import Content
+from node.store.part import Part
+from node.store.standing import Arrival, Receipt, Verdict
+
+log = structlog.get_logger(__name__)
+
+
+def arrival(header: Header, content: Content, place: str) -> Arrival:
+    """Put together what the index is told of an instance.
+
+    Parameters
+    ----------
+    place
+        Of its file, relative to the data directory.
+    """
+    return Arrival(
+        Instance(
+            study_instance_uid=header.study_instance_uid,
+            series_instance_uid=header.series_instance_uid,
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            transfer_syntax_uid=content.transfer_syntax_uid,
+            digest=content.digest,
+            path=place,
+            size_bytes=content.size_bytes,
+            received_at=content.received_at,
+            calling_ae_title=content.calling_ae_title,
+            attributes=header.attributes,
+        ),
+        patient=header.patient,
+        own_result=is_marked(header),
+    )
+
+
+def is_marked(header: Header) -> bool:
+    """Whether a header says that a Wetread node, this one or another, has written it."""
+    return (
+        header.attributes.get("Manufacturer") == MANUFACTURER
+        and header.attributes.get("ManufacturerModelName") == MANUFACTURER
+    )
+
+
+def settle(part: Part, instance: Instance, verdict: Verdict) -> Kept:
+    """Finish the file of an instance that the index has judged, and log what is out of line."""
+    if verdict.receipt is Receipt.OWN_RESULT:
+        part.withdraw()
+        log.info("own_result.returned", sop_instance_uid=instance.sop_instance_uid)
+    else:
+        part.remove()
+    if verdict.receipt is Receipt.QUARANTINED:
+        log.warning(
+            "instance.quarantined",
+            study_instance_uid=instance.study_instance_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            reason=verdict.reason,
+        )
+    elif verdict.receipt is Receipt.NEW_VERSION:
+        log.warning(
+            "instance.new_version",
+            sop_instance_uid=instance.sop_instance_uid,
+            standing=verdict.standing.value,
+        )
+    return Kept(verdict.receipt.value)

@@ -1,0 +1,218 @@
+"""The stream of PDUs of an open association (PS3.8 Section 9.3), taken apart without a copy.
+
+Pure: bytes in, events out. Whatever the network makes of the stream, one byte at a time or
+many PDUs at once, the events say the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+from node.errors import ProtocolError
+
+ASSOCIATE_RQ: Final = 0x01
+ASSOCIATE_AC: Final = 0x02
+ASSOCIATE_RJ: Final = 0x03
+P_DATA_TF: Final = 0x04
+RELEASE_RQ: Final = 0x05
+RELEASE_RP: Final = 0x06
+ABORT: Final = 0x07
+
+UNRECOGNIZED_PDU: Final = 1
+UNEXPECTED_PDU: Final = 2
+INVALID_PARAMETER: Final = 6
+"""Reasons of an A-ABORT by the service provider (PS3.8 Section 9.3.8)."""
+
+PDU_HEADER: Final = struct.Struct(">BxI")
+_PDV_HEADER: Final = struct.Struct(">IBB")
+_CONTROL_LENGTH: Final = 4
+
+
+class Fragment(NamedTuple):
+    """A piece of a command set or data set.
+
+    Parameters
+    ----------
+    is_last
+        The command set or data set ends with this piece.
+    data
+        Valid only until the next bytes are fed: it is part of what was fed.
+    """
+
+    context_id: int
+    is_command: bool
+    is_last: bool
+    data: memoryview
+
+
+class Control(NamedTuple):
+    """A whole A-RELEASE-RQ, A-RELEASE-RP or A-ABORT."""
+
+    pdu_type: int
+
+
+PduEvent: TypeAlias = Fragment | Control
+
+
+class PduReader:
+    """Takes the stream of one association apart.
+
+    Parameters
+    ----------
+    max_pdu_bytes
+        Maximum length that was negotiated; a longer P-DATA-TF breaks the protocol.
+
+    Attributes
+    ----------
+    progress
+        Counts the beginnings and ends of PDUs: while it stands still, the stream is silent or
+        in the middle of a PDU.
+    """
+
+    def __init__(self, max_pdu_bytes: int) -> None:
+        self.progress = 0
+        self._max_pdu_bytes = max_pdu_bytes
+        self._header = bytearray()
+        self._in_pdu = False
+        self._pdu_left = 0
+        self._control = 0
+        self._in_pdv = False
+        self._pdv_left = 0
+        self._context_id = 0
+        self._flags = 0
+
+    @property
+    def is_between_pdus(self) -> bool:
+        """Whether the stream stands at the end of a PDU."""
+        return not self._in_pdu and not self._header
+
+    def feed(self, data: memoryview) -> Iterator[PduEvent]:
+        """Yield what the next bytes of the stream hold; the iterator must be used up.
+
+        Raises
+        ------
+        ProtocolError
+            If the stream cannot go on: an unknown or unexpected PDU, a length that does not
+            fit. What came before it has been yielded.
+        """
+        at, end = 0, len(data)
+        while at < end:
+            if self._in_pdv:
+                taken = min(self._pdv_left, end - at)
+                yield self._fragment(data[at : at + taken])
+                at += taken
+            elif self._control:
+                taken = min(self._pdu_left, end - at)
+                self._pdu_left -= taken
+                at += taken
+                if not self._pdu_left:
+                    yield self._end_control()
+            elif self._in_pdu:
+                if self._pdu_left < _PDV_HEADER.size:
+                    raise ProtocolError(
+                        INVALID_PARAMETER,
+                        f"{self._pdu_left} bytes at the end of a PDU belong to no value",
+                    )
+                at = self._take_header(data, at, end, _PDV_HEADER.size)
+                if len(self._header) == _PDV_HEADER.size:
+                    self._begin_pdv()
+                    if not self._pdv_left:
+                        yield self._fragment(data[at:at])
+            else:
+                at = self._take_header(data, at, end, PDU_HEADER.size)
+                if len(self._header) == PDU_HEADER.size:
+                    self._begin_pdu()
+
+    def _take_header(self, data: memoryview, at: int, end: int, size: int) -> int:
+        taken = min(size - len(self._header), end - at)
+        self._header += data[at : at + taken]
+        return at + taken
+
+    def _begin_pdu(self) -> None:
+        pdu_type, length = PDU_HEADER.unpack(self._header)
+        self._header.clear()
+        self.progress += 1
+        if pdu_type == P_DATA_TF:
+            if length > self._max_pdu_bytes:
+                raise ProtocolError(
+                    INVALID_PARAMETER,
+                    f"a P-DATA-TF PDU of {length} bytes; the maximum length negotiated is "
+                    f"{self._max_pdu_bytes}",
+                )
+            if length < _PDV_HEADER.size:
+                raise ProtocolError(
+                    INVALID_PARAMETER, f"a P-DATA-TF PDU of {length} bytes has no room for a value"
+                )
+            self._in_pdu = True
+            self._pdu_left = length
+        elif pdu_type in (RELEASE_RQ, RELEASE_RP, ABORT):
+            if length != _CONTROL_LENGTH:
+                raise ProtocolError(
+                    INVALID_PARAMETER, f"a PDU of type {pdu_type:#04x} with {length} bytes, not 4"
+                )
+            self._in_pdu = True
+            self._control = pdu_type
+            self._pdu_left = length
+        elif pdu_type in (ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ):
+            raise ProtocolError(
+                UNEXPECTED_PDU, f"a PDU of type {pdu_type:#04x} in an open association"
+            )
+        else:
+            raise ProtocolError(UNRECOGNIZED_PDU, f"a PDU of unknown type {pdu_type:#04x}")
+
+    def _begin_pdv(self) -> None:
+        length, self._context_id, self._flags = _PDV_HEADER.unpack(self._header)
+        self._header.clear()
+        # The item's length counts context ID and message control header (PS3.8 Table 9-23).
+        self._pdv_left = length - 2
+        self._pdu_left -= _PDV_HEADER.size
+        if length < 2 or self._pdv_left > self._pdu_left:
+            raise ProtocolError(
+                INVALID_PARAMETER,
+                f"a presentation data value of {length} bytes in a PDU that has "
+                f"{self._pdu_left + 2} left",
+            )
+        self._in_pdv = True
+
+    def _fragment(self, data: memoryview) -> Fragment:
+        self._pdv_left -= len(data)
+        self._pdu_left -= len(data)
+        ends = not self._pdv_left
+        if ends:
+            self._in_pdv = False
+            if not self._pdu_left:
+                self._in_pdu = False
+                self.progress += 1
+        return Fragment(
+            self._context_id, bool(self._flags & 1), ends and bool(self._flags & 2), data
+        )
+
+    def _end_control(self) -> Control:
+        control = Control(self._control)
+        self._control = 0
+        self._in_pdu = False
+        self.progress += 1
+        return control
+
+
+def abort(source: int, reason: int) -> bytes:
+    """Encode an A-ABORT (PS3.8 Section 9.3.8): source 0 the user, 2 the provider."""
+    return struct.pack(">BxIxxBB", ABORT, 4, source, reason)
+
+
+def release_response() -> bytes:
+    """Encode an A-RELEASE-RP (PS3.8 Section 9.3.7)."""
+    return struct.pack(">BxI4x", RELEASE_RP, 4)
+
+
+def reject(result: int, source: int, diagnostic: int) -> bytes:
+    """Encode an A-ASSOCIATE-RJ (PS3.8 Section 9.3.4)."""
+    return struct.pack(">BxIxBBB", ASSOCIATE_RJ, 4, result, source, diagnostic)
+
+
+def data_transfer(context_id: int, is_command: bool, data: bytes) -> bytes:
+    """Encode a P-DATA-TF with one value that holds a whole command set or data set."""
+    flags = 0b11 if is_command else 0b10
+    return struct.pack(">BxIIBB", P_DATA_TF, len(data) + 6, len(data) + 2, context_id, flags) + data

@@ -1,0 +1,95 @@
+"""One C-STORE from its request to its status, whichever way its bytes come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.errors import RejectedInstance
+from node.metrics import INSTANCES_RECEIVED
+from node.receive.store_request import Incoming, Keeping, StoreRequest
+
+log = structlog.get_logger(__name__)
+
+SUCCESS: Final = 0x0000
+OUT_OF_RESOURCES: Final = 0xA700
+PROCESSING_FAILURE: Final = 0x0110
+
+
+class StoreOperation:
+    """Keeps one data set and says with which DIMSE status it is answered. Never raises.
+
+    ``0x0000`` kept · ``0xA700`` out of resources, send again later · ``0xA900`` not what
+    the request says · ``0xC000`` cannot be understood · ``0x0110`` a fault of ours.
+
+    Parameters
+    ----------
+    keeping
+        Where the data set goes.
+    """
+
+    def __init__(self, keeping: Keeping, request: StoreRequest) -> None:
+        self._request = request
+        self._incoming: Incoming | None = None
+        self._status = SUCCESS
+        self._comment = ""
+        try:
+            self._incoming = keeping.begin(request)
+        except Exception as error:  # noqa: BLE001 - every request gets an answer
+            self._refuse(error)
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Take fragments of the encoded data set; what was refused already is let go."""
+        if self._incoming is None:
+            return
+        try:
+            self._incoming.write(fragments)
+        except Exception as error:  # noqa: BLE001 - it is logged where it is turned into a status
+            self.discard()
+            self._refuse(error)
+
+    def finish(self) -> tuple[int, str]:
+        """Return status and Error Comment after the last fragment.
+
+        Success is returned only after the bytes are on disk and in the index, because
+        Success says that the instance is stored (PS3.4 Section B.2.3).
+        """
+        if self._incoming is not None:
+            incoming, self._incoming = self._incoming, None
+            try:
+                kept = incoming.finish()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._refuse(error)
+            else:
+                INSTANCES_RECEIVED.labels(outcome=str(kept)).inc()
+        return self._status, self._comment
+
+    def discard(self) -> None:
+        """Forget the data set: its sender has gone."""
+        if self._incoming is not None:
+            self._incoming.discard()
+            self._incoming = None
+
+    def _refuse(self, error: Exception) -> None:
+        """Turn what went wrong into a status; called in the handler of `error`."""
+        uid = self._request.sop_instance_uid
+        if isinstance(error, RejectedInstance):
+            outcome, self._status, self._comment = "rejected", error.status, error.reason
+            log.warning(
+                "instance.rejected",
+                sop_instance_uid=uid,
+                status=f"0x{error.status:04X}",
+                reason=error.reason,
+            )
+        elif isinstance(error, OSError | SQLAlchemyError):
+            outcome, self._status = "out of resources", OUT_OF_RESOURCES
+            self._comment = "disk or database failed; send again later"
+            log.exception("instance.not_stored", sop_instance_uid=uid)
+        else:
+            outcome, self._status = "failed", PROCESSING_FAILURE
+            self._comment = "internal error; see the log of the node"
+            log.exception("instance.failed", sop_instance_uid=uid)
+        INSTANCES_RECEIVED.labels(outcome=outcome).inc()

@@ -1,0 +1,370 @@
+"""What the keeper promises: refused early, kept whole, told truly; nothing lost, nothing left."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from structlog.testing import capture_logs
+
+from node.config.model import Storage
+from node.domain import Standing
+from node.errors import RejectedInstance
+from node.receive.store_request import Kept
+from node.store.ledger import Ledger
+from tests.builders import ct_series
+from tests.builders.disk import small_disks
+from tests.builders.network import wait_until
+from tests.builders.records import NOON, artifact
+from tests.builders.wire import data_set_of, fragments, keep, request_for
+from tests.receive.place import Place
+
+
+@pytest.fixture
+def open_place(tmp_path):
+    places = []
+
+    def open_one(folder=tmp_path, **difference):
+        places.append(Place(folder, **difference))
+        return places[-1]
+
+    yield open_one
+    for place in places:
+        place.close()
+
+
+@pytest.fixture
+def place(open_place):
+    return open_place()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with small_disks(tmp_path) as mount:
+        yield mount
+
+
+@pytest.fixture
+def ds():
+    return ct_series(slices=1)[0]
+
+
+def test_an_instance_is_on_disk_and_in_the_index_byte_for_byte(place, ds):
+    content = data_set_of(ds)
+
+    assert keep(place.keeper, ds) is Kept.NEW
+
+    [instance] = place.kept(ds)
+    stored = place.files.instance(instance.digest).read_bytes()
+    assert stored.endswith(content)
+    assert dcmread(BytesIO(stored)).SOPInstanceUID == ds.SOPInstanceUID
+    assert instance.size_bytes == len(stored)
+    assert place.files.path(instance.path).read_bytes() == stored
+    assert (
+        instance.digest
+        == hashlib.sha256(
+            str(ds.file_meta.TransferSyntaxUID).encode() + b"\x1f" + content
+        ).hexdigest()
+    )
+    assert place.parts() == []
+
+
+def test_fragments_may_be_overwritten_after_they_were_written(place, ds):
+    content = data_set_of(ds)
+    buffer = bytearray(64)
+    incoming = place.keeper.begin(request_for(ds))
+    for [piece] in fragments(content, 64):
+        buffer[: len(piece)] = piece
+        incoming.write([memoryview(buffer)[: len(piece)]])
+
+    assert incoming.finish() is Kept.NEW
+    assert place.stored()[0].read_bytes().endswith(content)
+
+
+def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds):
+    content = data_set_of(ds)
+    incoming = place.keeper.begin(request_for(ds))
+
+    incoming.write([piece for [piece] in fragments(content, 3)])
+
+    assert incoming.finish() is Kept.NEW
+    assert place.stored()[0].read_bytes().endswith(content)
+
+
+def test_the_same_instance_again_is_one_instance(place, ds):
+    keep(place.keeper, ds)
+
+    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert len(place.kept(ds)) == len(place.stored()) == 1
+    assert place.parts() == []
+
+
+def test_a_duplicate_mends_a_file_that_a_power_cut_has_emptied(place, ds):
+    keep(place.keeper, ds)
+    [stored] = place.stored()
+    stored.write_bytes(b"")
+
+    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert stored.read_bytes().endswith(data_set_of(ds))
+
+
+def test_an_instance_that_version_0_1_has_stored_stays_where_it_is(place, ds):
+    keep(place.keeper, ds)
+    [stored] = place.stored()
+    earlier = stored.parent / stored.name[2:4] / stored.name
+    earlier.parent.mkdir()
+    stored.rename(earlier)
+
+    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert place.stored() == [earlier]
+
+
+def test_a_discarded_data_set_leaves_nothing(place, ds):
+    incoming = place.keeper.begin(request_for(ds))
+    incoming.write([memoryview(data_set_of(ds))])
+
+    incoming.discard()
+
+    assert place.parts() == place.stored() == []
+    assert place.index.list_studies() == []
+
+
+@pytest.mark.parametrize("uid", ["", "1." + "2" * 127])
+@pytest.mark.parametrize("which", ["sop_class_uid", "sop_instance_uid"])
+def test_a_uid_that_is_empty_or_too_long_is_refused_before_the_data_set(place, ds, which, uid):
+    with pytest.raises(RejectedInstance, match="expected 1 to 128") as refused:
+        place.keeper.begin(request_for(ds, **{which: uid}))
+
+    assert refused.value.status == 0xA900
+    assert place.parts() == []
+
+
+@pytest.mark.parametrize(
+    ("which", "keyword"),
+    [("sop_class_uid", "SOPClassUID"), ("sop_instance_uid", "SOPInstanceUID")],
+)
+def test_what_is_not_what_the_request_says_is_refused(place, ds, which, keyword):
+    with pytest.raises(RejectedInstance, match=keyword) as refused:
+        keep(place.keeper, ds, **{which: "1.2.3.4"})
+
+    assert refused.value.status == 0xA900
+    assert place.parts() == place.stored() == []
+
+
+def test_what_is_no_data_set_is_refused(place, ds):
+    incoming = place.keeper.begin(request_for(ds))
+    incoming.write([memoryview(b"\xff" * 64)])
+
+    with pytest.raises(RejectedInstance) as refused:
+        incoming.finish()
+
+    assert refused.value.status == 0xC000
+    assert place.parts() == place.stored() == []
+
+
+def test_a_data_set_that_is_too_large_is_refused_when_it_becomes_so(open_place, ds):
+    place = open_place(max_object_bytes=1 << 20)
+    incoming = place.keeper.begin(request_for(ds))
+    incoming.write([memoryview(bytes(1 << 20))])
+
+    with pytest.raises(RejectedInstance, match=r"receive\.max_object_bytes") as refused:
+        incoming.write([memoryview(b"x")])
+    incoming.discard()
+
+    assert refused.value.status == 0xC001
+    assert place.parts() == []
+
+
+def test_a_uid_that_is_a_path_names_no_file(place, ds):
+    path = "../../../etc/passwd"
+    uid = str(ds.SOPInstanceUID)
+    content = data_set_of(ds).replace(uid.encode(), path.ljust(len(uid), "x").encode())
+    request = request_for(ds, sop_instance_uid=path.ljust(len(uid), "x"))
+    incoming = place.keeper.begin(request)
+    incoming.write([memoryview(content)])
+
+    assert incoming.finish() is Kept.NEW
+    assert [path.parent.parent.name for path in place.stored()] == ["instances"]
+
+
+def test_an_own_result_that_is_marked_is_not_kept(place, ds):
+    ds.Manufacturer = ds.ManufacturerModelName = "Wetread"
+
+    assert keep(place.keeper, ds) is Kept.OWN_RESULT
+    assert place.index.returned_count(str(ds.StudyInstanceUID)) == 1
+    assert place.parts() == place.stored() == []
+
+
+def test_an_own_result_that_only_the_index_knows_is_not_kept(place, ds):
+    Ledger(place.engine).record_artifacts(
+        [artifact(sop_instance_uid=str(ds.SOPInstanceUID))], "key", NOON
+    )
+
+    assert keep(place.keeper, ds) is Kept.OWN_RESULT
+    assert place.parts() == place.stored() == []
+
+
+def test_another_patient_is_kept_in_quarantine_logged_and_not_named(place):
+    first, second = ct_series(slices=2)
+    second.PatientID = "SOMEBODY-ELSE"
+    keep(place.keeper, first)
+
+    with capture_logs() as events:
+        assert keep(place.keeper, second) is Kept.QUARANTINED
+
+    assert [one.standing for one in place.kept(first)] == [Standing.USED, Standing.QUARANTINED]
+    [event] = [event for event in events if event["event"] == "instance.quarantined"]
+    assert "PatientID" in event["reason"]
+    assert "SOMEBODY" not in str(events)
+    assert len(place.stored()) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "standing"),
+    [
+        ("last", Kept.NEW_VERSION, Standing.USED),
+        ("first", Kept.NEW_VERSION, Standing.SET_ASIDE),
+        ("quarantine", Kept.QUARANTINED, Standing.QUARANTINED),
+    ],
+)
+def test_the_policy_decides_which_version_counts_and_keeps_all(
+    open_place, ds, policy, kept, standing
+):
+    place = open_place(duplicate_uid=policy)
+    keep(place.keeper, ds)
+    ds.SeriesDescription = "Changed"
+
+    assert keep(place.keeper, ds) is kept
+    assert [one.standing for one in place.kept(ds)] == [Standing.USED, standing]
+    assert len(place.stored()) == 2
+
+
+def test_many_threads_keep_each_instance_once(place):
+    images = ct_series(slices=12)
+    found = []
+
+    def send():
+        for ds in images:
+            found.append(keep(place.keeper, ds))
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found.count(Kept.NEW) == 12
+    assert found.count(Kept.DUPLICATE) == 36
+    assert len(place.stored()) == len(place.kept(images[0])) == 12
+    assert place.parts() == []
+
+
+def test_a_database_that_fails_leaves_neither_row_nor_file(place, ds):
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE studies RENAME TO elsewhere")
+
+    with pytest.raises(Exception, match="no such table"):
+        keep(place.keeper, ds)
+
+    assert place.parts() == place.stored() == []
+
+
+def test_a_duplicate_that_the_database_does_not_take_costs_nothing(place, ds):
+    keep(place.keeper, ds)
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE studies RENAME TO elsewhere")
+
+    with pytest.raises(Exception, match="no such table"):
+        keep(place.keeper, ds)
+
+    assert place.parts() == []
+    assert place.stored()[0].read_bytes().endswith(data_set_of(ds))
+
+
+def test_relaxed_answers_before_the_index_knows_and_forgets_nothing(open_place):
+    place = open_place(durability="relaxed")
+    images = ct_series(slices=12)
+
+    assert [keep(place.keeper, ds) for ds in images] == [Kept.ACCEPTED] * 12
+
+    place.keeper.close()
+    assert len(place.kept(images[0])) == len(place.stored()) == 12
+    assert place.parts() == []
+
+
+def test_relaxed_refuses_more_while_the_database_is_away_and_then_goes_on(open_place):
+    place = open_place(durability="relaxed")
+    first, second = ct_series(slices=2)
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE studies RENAME TO elsewhere")
+
+    assert keep(place.keeper, first) is Kept.ACCEPTED
+
+    def refused():
+        try:
+            place.keeper.begin(request_for(second)).discard()
+        except RejectedInstance as error:
+            return error.status == 0xA700
+        return False
+
+    wait_until(refused, within_s=30, what="0xA700")
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO studies")
+    wait_until(lambda: not refused(), within_s=30, what="taking more")
+    assert len(place.kept(first)) == 1
+
+
+def test_a_nearly_full_disk_refuses_before_it_is_full_and_takes_again(small_disk, open_place, ds):
+    folder = small_disk("size=16m")
+    place = open_place(folder, storage=Storage(min_free_percent=50))
+    keep(place.keeper, ds)
+    filler = folder / "filler"
+    filler.write_bytes(bytes(10 << 20))
+
+    def status():
+        try:
+            place.keeper.begin(request_for(ds)).discard()
+        except RejectedInstance as error:
+            return error.status
+        return 0
+
+    wait_until(lambda: status() == 0xA700, within_s=30, what="0xA700")
+    filler.unlink()
+    wait_until(lambda: status() == 0, within_s=30, what="taking more")
+
+
+def test_a_full_disk_leaves_nothing_half_written(small_disk, open_place, ds):
+    folder = small_disk("size=16m")
+    place = open_place(folder)
+    keep(place.keeper, ds)
+    (folder / "filler").write_bytes(bytes(12 << 20))
+    large = ct_series(slices=2)[1]
+    large.PixelData = bytes(8 << 20)
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        keep(place.keeper, large)
+
+    assert raised.value.errno == errno.ENOSPC
+    assert place.parts() == []
+    assert len(place.stored()) == len(place.kept(ds)) == 1
+
+
+def test_a_disk_without_inodes_takes_nothing_and_leaves_nothing(small_disk, open_place, ds):
+    folder = small_disk("size=32m,nr_inodes=400")
+    place = open_place(folder)
+    keep(place.keeper, ds)
+    for number in range(os.statvfs(folder).f_favail):
+        (folder / f"filler-{number}").touch()
+
+    with pytest.raises(OSError, match="No space left"):
+        keep(place.keeper, ct_series(slices=2)[1])
+
+    assert place.parts() == []
+    for number in range(3):
+        (folder / f"filler-{number}").unlink()
+    assert keep(place.keeper, ct_series(slices=2)[1]) is Kept.NEW

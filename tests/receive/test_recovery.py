@@ -1,0 +1,290 @@
+"""After a crash at any point: what was acknowledged is there, and nothing half is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from node.receive.recovery import Recovered
+from node.receive.store_request import Kept
+from node.store.file_meta import file_meta
+from node.store.leftover import content_of
+from node.store.ledger import Ledger
+from node.store.part import Part, successor_of
+from tests.builders import ct_series
+from tests.builders.records import NOON, artifact
+from tests.builders.wire import data_set_of, keep, request_for
+from tests.receive.killed import IMAGES
+from tests.receive.place import Place
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def open_place(tmp_path):
+    places = []
+
+    def open_one(**difference):
+        places.append(Place(tmp_path, **difference))
+        return places[-1]
+
+    yield open_one
+    for place in places:
+        place.close()
+
+
+@pytest.fixture
+def place(open_place):
+    return open_place()
+
+
+@pytest.fixture
+def ds():
+    return ct_series(slices=1)[0]
+
+
+def half(place, slot=0):
+    """A part that was being written."""
+    part = Part.new(place.files, slot)
+    part.append([b"half a file"])
+    part.leave()
+    return part.path
+
+
+def whole(place, ds, slot=0):
+    """A part that has its place, but perhaps no row."""
+    request = request_for(ds)
+    meta = file_meta(
+        request.sop_class_uid,
+        request.sop_instance_uid,
+        request.transfer_syntax_uid,
+        request.calling_ae_title,
+    )
+    content = data_set_of(ds)
+    digest = hashlib.sha256(request.transfer_syntax_uid.encode() + b"\x1f" + content)
+    part = Part.new(place.files, slot)
+    part.append([meta, content])
+    part.publish(digest.hexdigest(), durable=True)
+    part.leave()
+    return part.path
+
+
+def test_a_start_after_a_proper_end_finds_nothing_to_do(place, ds):
+    keep(place.keeper, ds)
+
+    assert place.keeper.recover() == Recovered()
+
+
+def test_what_is_half_written_is_swept(place):
+    half(place)
+
+    assert place.keeper.recover() == Recovered(swept=1)
+    assert place.parts() == place.stored() == []
+
+
+def test_what_is_whole_is_adopted_as_it_came(place, ds):
+    part = whole(place, ds)
+    os.utime(part, (1_700_000_000, 1_700_000_000))
+
+    assert place.keeper.recover() == Recovered(adopted=1)
+
+    [instance] = place.kept(ds)
+    assert instance.sop_instance_uid == ds.SOPInstanceUID
+    assert instance.transfer_syntax_uid == ds.file_meta.TransferSyntaxUID
+    assert instance.calling_ae_title == "CT1"
+    assert instance.received_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert instance.size_bytes == place.stored()[0].stat().st_size
+    assert place.stored() == [place.files.path(instance.path)]
+    assert place.parts() == []
+    assert keep(place.keeper, ds) is Kept.DUPLICATE
+
+
+def test_what_is_whole_and_in_the_index_only_loses_its_first_name(place, ds):
+    keep(place.keeper, ds)
+    os.link(place.stored()[0], whole(place, ct_series(slices=2)[1]).with_suffix(".x"))
+    place.keeper.recover()
+    for path in place.parts():
+        path.unlink()
+    before = place.kept(ds)
+    whole(place, ds)
+
+    assert place.keeper.recover() == Recovered(adopted=1)
+    assert place.kept(ds) == before
+    assert place.parts() == []
+
+
+def test_what_a_power_cut_has_damaged_is_removed_under_both_names(place, ds):
+    first, second = ct_series(slices=2)
+    for damaged in (whole(place, first), whole(place, second)):
+        with damaged.open("r+b") as stream:
+            stream.seek(-10, os.SEEK_END)
+            stream.write(b"0123456789")
+
+    assert place.keeper.recover() == Recovered(damaged=2)
+    assert place.parts() == place.stored() == []
+    assert place.index.list_studies() == []
+
+
+def test_what_a_power_cut_has_emptied_is_removed_under_both_names(place, ds):
+    keep(place.keeper, ct_series(slices=2)[1])
+    os.truncate(whole(place, ds), 0)
+
+    assert place.keeper.recover() == Recovered(damaged=1)
+    assert place.parts() == []
+    assert len(place.stored()) == 1
+
+
+def test_a_replacement_that_was_not_carried_out_is_carried_out(place, ds):
+    keep(place.keeper, ds)
+    [stored] = place.stored()
+    content = stored.read_bytes()
+    part = half(place)
+    part.write_bytes(content)
+    os.link(part, successor_of(part))
+    stored.write_bytes(b"what a power cut has left")
+
+    assert place.keeper.recover() == Recovered(adopted=1)
+    assert stored.read_bytes() == content
+    assert place.parts() == []
+
+
+def test_an_own_result_among_them_is_not_kept(place, ds):
+    Ledger(place.engine).record_artifacts(
+        [artifact(sop_instance_uid=str(ds.SOPInstanceUID))], "key", NOON
+    )
+    whole(place, ds)
+
+    place.keeper.recover()
+
+    assert place.parts() == place.stored() == []
+    assert place.index.returned_count(str(ds.StudyInstanceUID)) == 1
+
+
+def test_a_receiver_looks_after_its_own_slot_and_the_first_after_those_that_are_gone(open_place):
+    first, second = open_place(slot=0), open_place(slot=1)
+    paths = [half(first, slot) for slot in range(4)]
+
+    assert second.keeper.recover(processes=2) == Recovered(swept=1)
+    assert not paths[1].exists()
+    assert first.keeper.recover(processes=2) == Recovered(swept=3)
+    assert first.parts() == []
+
+
+def test_another_host_s_parts_and_results_stay(place):
+    others = [
+        place.folder / "parts" / name
+        for name in (
+            f"other-instances-0-{'a' * 32}.part",
+            f"{socket.gethostname()}-results-{'a' * 32}.part",
+        )
+    ]
+    for other in others:
+        other.touch()
+
+    assert place.keeper.recover() == Recovered()
+    assert all(other.exists() for other in others)
+
+
+def test_parts_of_version_0_1_are_swept(place):
+    (place.folder / "parts" / f"{socket.gethostname()}-instances-{'a' * 32}.part").touch()
+
+    assert place.keeper.recover() == Recovered(swept=1)
+
+
+def test_more_parts_than_are_handed_over_at_once_are_all_adopted(place):
+    images = ct_series(slices=70)
+    for ds in images:
+        whole(place, ds)
+
+    assert place.keeper.recover() == Recovered(adopted=70)
+    assert len(place.kept(images[0])) == len(place.stored()) == 70
+
+
+def test_what_the_index_does_not_take_waits_for_the_next_start(open_place, ds):
+    place = open_place()
+    whole(place, ds)
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE studies RENAME TO elsewhere")
+
+    assert place.keeper.recover() == Recovered(failed=1)
+
+    with place.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO studies")
+    assert place.keeper.recover() == Recovered(adopted=1)
+    assert len(place.kept(ds)) == 1
+
+
+POINTS = {
+    "full": [
+        ("link", "before", 2, 1),
+        ("link", "after", 2, 2),
+        ("fsync", "before", 3, 2),
+        ("fsync", "after", 3, 2),
+        ("fsync", "before", 4, 2),
+        ("fsync", "after", 4, 2),
+        ("unlink", "before", 2, 2),
+        ("unlink", "after", 2, 2),
+    ],
+    "relaxed": [
+        ("link", "before", 2, 1),
+        ("link", "after", 2, 2),
+        ("unlink", "before", 1, 1),
+        ("unlink", "after", 1, 1),
+        ("unlink", "before", 3, 3),
+    ],
+}
+"""Function, before or after its call of that number; images that are there then at least.
+
+Full: for each image a link, a sync of the file, one of its folder, and, after the commit, an
+unlink."""
+
+
+@pytest.mark.parametrize(
+    ("durability", "function", "when", "number", "least"),
+    [(durability, *point) for durability, points in POINTS.items() for point in points],
+)
+def test_a_kill_at_any_point_loses_nothing_and_leaves_nothing(
+    open_place, tmp_path, durability, function, when, number, least
+):
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.receive.killed",
+            str(tmp_path),
+            durability,
+            function,
+            when,
+            str(number),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -9, killed.stderr
+    acknowledged = [int(line) for line in killed.stdout.split()]
+
+    place = open_place(durability=durability)
+    place.keeper.recover()
+
+    images = ct_series(slices=IMAGES)
+    rows = place.kept(images[0])
+    uids = [row.sop_instance_uid for row in rows]
+    assert len(rows) == len(set(uids)) >= least
+    assert {str(images[number].SOPInstanceUID) for number in acknowledged} <= set(uids)
+    assert sorted(place.files.instance(row.digest) for row in rows) == place.stored()
+    assert place.parts() == []
+    contents = {str(ds.SOPInstanceUID): data_set_of(ds) for ds in images}
+    for row in rows:
+        path = place.files.instance(row.digest)
+        assert path.read_bytes().endswith(contents[row.sop_instance_uid])
+        assert content_of(path).digest == row.digest
