@@ -31,7 +31,7 @@ from node.receive.commands import (
     encode_response,
     parse_command,
 )
-from node.receive.front import Caller
+from node.receive.front import LINGER_S, Caller
 from node.receive.message import Message
 from node.receive.negotiation import Agreement, Context, Negotiator
 from node.receive.occupancy import Occupancy
@@ -335,11 +335,18 @@ class Association:
         self._send_last(reject(rejection.result, rejection.source, rejection.diagnostic))
 
     def _send_last(self, pdu: bytes) -> None:
-        """Send a PDU after which nothing is expected; the peer may be gone."""
+        """Send a PDU after which nothing is expected, and let the peer hang up."""
+        monotonic = self._reception.monotonic
         with suppress(OSError):
-            self._connection.settimeout(self._timeout_s)
+            self._connection.settimeout(LINGER_S)
             self._connection.sendall(pdu)
             self._shut(socket.SHUT_WR)
+            # What is unread at the close would make the kernel destroy the answer.
+            until = monotonic() + LINGER_S
+            while (left := until - monotonic()) > 0:
+                self._connection.settimeout(left)
+                if not self._connection.recv(SMALLEST_BUFFER):
+                    break
 
     def _log_aborted(self, reason: str) -> None:
         log.warning(

@@ -15,8 +15,8 @@ import pytest
 from node.receive.recovery import Recovered
 from node.receive.store_request import Kept
 from node.store.file_meta import file_meta
-from node.store.leftover import content_of
 from node.store.ledger import Ledger
+from node.store.leftover import content_of
 from node.store.part import Part, successor_of
 from tests.builders import ct_series
 from tests.builders.records import NOON, artifact
@@ -108,10 +108,6 @@ def test_what_is_whole_is_adopted_as_it_came(place, ds):
 
 def test_what_is_whole_and_in_the_index_only_loses_its_first_name(place, ds):
     keep(place.keeper, ds)
-    os.link(place.stored()[0], whole(place, ct_series(slices=2)[1]).with_suffix(".x"))
-    place.keeper.recover()
-    for path in place.parts():
-        path.unlink()
     before = place.kept(ds)
     whole(place, ds)
 
