@@ -6,10 +6,16 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 # Real CT series for the demo and the tests, read in place; its dependencies are not needed.
 CT_PACKAGE = pycerr==2.5.1
 
+# Of `make fuzz`.
+INPUTS ?= 1000000
+# Of `make crash` and `make soak`.
+KILLS ?= 500
+MINUTES ?= 10
+
 DEBIAN_PACKAGES = orthanc dcmtk postgresql
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: demo test check format test-deps bench clean
+.PHONY: demo test check format test-deps bench fuzz crash soak clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wetread demo
@@ -38,6 +44,17 @@ test-deps:
 
 bench: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python benchmarks/study_latency.py
+
+# Coverage-guided, over everything that reads bytes from strangers; for more: make fuzz INPUTS=10000000
+fuzz: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --inputs $(INPUTS)
+
+# Ends with 1 if anything was lost, came twice or did not come to an end; docs/how-to/prove-it.md
+crash: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
+	PYTHONPATH=. $(BIN)/python -m tests.crash --kills $(KILLS)
+
+soak: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -213,8 +213,11 @@ def _decode(pdu: bytes) -> A_ASSOCIATE:
         raise ProtocolError(
             INVALID_PARAMETER, f"the A-ASSOCIATE-RQ cannot be decoded: {type(error).__name__}"
         ) from error
-    if not primitive.presentation_context_definition_list:
+    contexts = primitive.presentation_context_definition_list
+    if not contexts:
         raise ProtocolError(INVALID_PARAMETER, "an A-ASSOCIATE-RQ without presentation contexts")
+    if not all(context.abstract_syntax for context in contexts):
+        raise ProtocolError(INVALID_PARAMETER, "a presentation context without abstract syntax")
     return primitive
 
 

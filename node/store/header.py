@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import os
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from pydicom import dcmread
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.multival import MultiValue
-from pydicom.uid import UID
-
-from node.config.fields import HEADER_FIELDS
 from node.errors import PermanentError
 from node.store.database import MAX_UID_LENGTH
+from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
+from node.store.parser import read_values
+from node.store.scanner import WINDOW_BYTES, scan
 
-IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-
-KEYWORDS = tuple(word for word in HEADER_FIELDS if word not in IDENTIFIERS)
-"""Elements that rules may look at without opening the file again."""
-
-_TAGS = [tag for word in (*IDENTIFIERS, *KEYWORDS) if (tag := tag_for_keyword(word)) is not None]
+_ONE_AT_A_TIME = threading.Lock()
+"""pydicom's memory is bounded for one header, and Python's warning filters are one for all."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +29,8 @@ class Header:
     ----------
     attributes
         By keyword: str, int, float, or a list of them. Empty elements are absent.
+    patient
+        Same patient, same text, as `patient_digest` makes it; "" where nobody is named.
     """
 
     study_instance_uid: str
@@ -44,46 +38,81 @@ class Header:
     sop_instance_uid: str
     sop_class_uid: str
     attributes: Mapping[str, Any]
+    patient: str
 
 
-def file_meta(
-    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae_title: str
-) -> bytes:
-    """Encode preamble and File Meta Information (PS3.10 Section 7.1) for a received data set."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID("2.25.147964205186410929911346430346110284365")
-    meta.ImplementationVersionName = "WETREAD"
-    meta.SourceApplicationEntityTitle = calling_ae_title
-    stream = DicomBytesIO()
-    write_file_meta_info(stream, meta, enforce_standard=True)
-    return b"\x00" * 128 + b"DICM" + stream.getvalue()
+def header_of_file(path: Path) -> Header:
+    """Read the identifiers and rule elements of a DICOM file on disk.
+
+    The fast scanner reads it; what it is not sure of, pydicom reads.
+
+    Raises
+    ------
+    PermanentError
+        If the data set cannot be parsed, or lacks one of the four identifiers.
+    OSError
+        If the file cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        values = scan(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
+    finally:
+        os.close(descriptor)
+    if values is not None and all(word in values for word in IDENTIFIERS):
+        return header_of_values(values)
+    with path.open("rb") as file:
+        return read_header(file)
 
 
-def read_header(file_bytes: BytesIO) -> Header:
-    """Read the identifiers and rule elements of a DICOM file, pixels left alone.
+def patient_digest(patient_id: str, issuer: str) -> str:
+    """Return SHA-256 in hex over PatientID and its issuer; "" without a PatientID.
+
+    It says whether two instances name the same patient without saying whom. White space
+    around a value is padding (PS3.5 Section 6.2); case is kept.
+    """
+    if not (patient_id := patient_id.strip()):
+        return ""
+    return hashlib.sha256(
+        f"{patient_id}\x1f{issuer.strip()}".encode(errors="surrogatepass")
+    ).hexdigest()
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the identifiers and rule elements of a DICOM file with pydicom, pixels left alone.
 
     Raises
     ------
     PermanentError
         If the data set cannot be parsed, or lacks one of the four identifiers.
     """
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         # Field data breaks value rules all the time; what matters here is what can be read.
         warnings.simplefilter("ignore")
         try:
-            ds = dcmread(file_bytes, stop_before_pixels=True, specific_tags=_TAGS)
+            values = read_values(file)
+        except PermanentError:
+            raise
         except Exception as error:  # pydicom raises whatever its parser meets
             raise PermanentError(
                 f"the data set cannot be parsed: {type(error).__name__}"
             ) from error
-        identifiers = {word: str(_value(ds, word) or "") for word in IDENTIFIERS}
-        attributes = {
-            word: value for word in KEYWORDS if (value := _value(ds, word)) not in (None, "", [])
-        }
+    return header_of_values(values)
+
+
+def header_of_values(values: Mapping[str, Value]) -> Header:
+    """Check what was read of an instance, and put it together.
+
+    Parameters
+    ----------
+    values
+        By keyword, as `node.store.scanner` and `node.store.parser` read them.
+
+    Raises
+    ------
+    PermanentError
+        If one of the four identifiers is absent, empty or too long.
+    """
+    identifiers = {word: str(values.get(word, "")) for word in IDENTIFIERS}
     if missing := [word for word, value in identifiers.items() if not value]:
         raise PermanentError(f"{', '.join(missing)} absent or empty; every instance needs it")
     if long := [word for word, value in identifiers.items() if len(value) > MAX_UID_LENGTH]:
@@ -93,26 +122,11 @@ def read_header(file_bytes: BytesIO) -> Header:
         series_instance_uid=identifiers["SeriesInstanceUID"],
         sop_instance_uid=identifiers["SOPInstanceUID"],
         sop_class_uid=identifiers["SOPClassUID"],
-        attributes=attributes,
+        attributes={word: values[word] for word in KEYWORDS if word in values},
+        patient=patient_digest(*(_text(values.get(word, "")) for word in PATIENT)),
     )
 
 
-def _value(ds: Dataset, keyword: str) -> Any:
-    """Return an element as JSON can hold it, or None where it cannot be read."""
-    try:
-        value = ds.get(keyword)
-        if isinstance(value, MultiValue | list | tuple):
-            return [_plain(item) for item in value]
-        return None if value is None else _plain(value)
-    except Exception:  # noqa: BLE001 - one broken element must not cost the instance
-        return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("JSON has no such number")
-        return float(value)
-    if isinstance(value, int):
-        return int(value)
-    return str(value).strip().rstrip("\x00")
+def _text(value: Value) -> str:
+    """Return one text for an element, its values parted as in the file."""
+    return "\\".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,7 +8,8 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.errors import PermanentError
-from node.store.header import file_meta, read_header
+from node.store.file_meta import file_meta
+from node.store.header import header_of_file, read_header
 from tests.builders import ct_series
 
 
@@ -86,3 +87,23 @@ def test_a_number_that_is_not_finite_counts_as_absent(number):
 
     assert "SliceThickness" not in attributes
     assert attributes["Modality"] == "CT"
+
+
+def test_the_patient_is_a_digest_that_follows_the_id_and_its_issuer():
+    def patient(**elements):
+        return read_header(encoded(ct_series(slices=1, **elements)[0])).patient
+
+    known = patient(PatientID="P-1")
+
+    assert len(known) == 64
+    assert patient(PatientID=" P-1 ") == known
+    assert patient(PatientID="p-1") != known
+    assert patient(PatientID="P-1", IssuerOfPatientID="OTHER") != known
+    assert patient(PatientID="") == ""
+
+
+def test_a_file_on_disk_gives_the_same_header(tmp_path):
+    path = tmp_path / "slice.dcm"
+    path.write_bytes(encoded(ct_series(slices=1)[0]).getvalue())
+
+    assert header_of_file(path) == read_header(BytesIO(path.read_bytes()))
