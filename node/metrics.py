@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 COUNTERS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that makes prometheus_client share counters between processes by files."""
@@ -11,6 +11,13 @@ INSTANCES_RECEIVED = Counter(
     "wetread_instances_received_total",
     "C-STORE requests by what became of them.",
     ["outcome"],
+)
+
+STORAGE_FREE = Gauge(
+    "wetread_storage_free_ratio",
+    "Free share of data_dir's file system, as the receiver last saw it.",
+    ["resource"],
+    multiprocess_mode="mostrecent",
 )
 
 STEP_SECONDS = Histogram(

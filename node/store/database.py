@@ -105,6 +105,22 @@ instances = Table(
     UniqueConstraint("study_instance_uid", "series_instance_uid", "sop_instance_uid", "digest"),
 )
 
+# Few of millions: the status page counts them at every look.
+Index(
+    "ix_instances_quarantined",
+    instances.c.study_instance_uid,
+    sqlite_where=instances.c.standing == "quarantined",
+    postgresql_where=instances.c.standing == "quarantined",
+)
+
+# The key decides which of two studies has a series, also between processes.
+series = Table(
+    "series",
+    metadata,
+    Column("series_instance_uid", Uid, primary_key=True),
+    Column("study_instance_uid", Uid, nullable=False),
+)
+
 revisions = Table(
     "revisions",
     metadata,
@@ -215,8 +231,29 @@ def _add_what_is_new(connection: Connection) -> None:
                 index.create(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_what_is_new, _add_what_is_new)
-"""Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes."""
+def _name_the_study_of_each_series(connection: Connection) -> None:
+    """Give each series that is there to the study whose instance of it came first."""
+    _add_what_is_new(connection)
+    first = (
+        select(func.min(instances.c.id).label("id"))
+        .group_by(instances.c.series_instance_uid)
+        .subquery()
+    )
+    owners = select(instances.c.series_instance_uid, instances.c.study_instance_uid).join(
+        first, first.c.id == instances.c.id
+    )
+    connection.execute(
+        series.insert().from_select(["series_instance_uid", "study_instance_uid"], owners)
+    )
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _add_what_is_new,
+    _add_what_is_new,
+    _name_the_study_of_each_series,
+)
+"""Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series.
+"""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -1,8 +1,8 @@
 """Files under the data directory, written so that a crash leaves whole files or none.
 
-``DATA_DIR/parts/`` holds what is being written, ``instances/`` what was received,
-``results/`` what the node made. Every name is ours: nothing that came over the wire is
-ever part of a path.
+``DATA_DIR/parts/`` holds what is being written, ``instances/`` what was received (see
+`node.store.part`), ``results/`` what the node made. Every name is ours: nothing that came over
+the wire is ever part of a path.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ PARTS = "parts"
 INSTANCES = "instances"
 RESULTS = "results"
 
+_INSTANCE_FOLDERS = tuple(f"{number:02x}" for number in range(256))
+
 
 class Files:
     """Durable files of one data directory.
@@ -25,14 +27,20 @@ class Files:
     Parameters
     ----------
     data_dir
-        Created if absent. Must be one local file system: a rename moves a finished file
-        from ``parts/`` to its place.
+        Created if absent. Must be one local file system with hard links: a finished file
+        moves from ``parts/`` to its place without being copied.
+
+    Raises
+    ------
+    OSError
+        If the folders are not there and cannot be made.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         for folder in (PARTS, INSTANCES, RESULTS):
             (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        self._make_instance_folders()
 
     def write(self, relative: str, chunks: Iterable[bytes | memoryview]) -> Path:
         """Write a file durably: data synced, renamed into place, directory synced.
@@ -51,7 +59,7 @@ class Files:
             If the disk is full or fails; nothing is left behind then.
         """
         target = self.data_dir / relative
-        part = self.data_dir / PARTS / f"{_own_prefix(relative)}{uuid.uuid4().hex}.part"
+        part = self.data_dir / PARTS / f"{own_prefix(relative)}{uuid.uuid4().hex}.part"
         try:
             with part.open("wb") as stream:
                 for chunk in chunks:
@@ -63,17 +71,35 @@ class Files:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return target
 
     def path(self, relative: str) -> Path:
         """Absolute path of a file the index names."""
         return self.data_dir / relative
 
+    def instance(self, digest: str) -> Path:
+        """Absolute path of a received instance, wherever this version or 0.1 has put it.
+
+        Where it is not there at all, the path that it would have.
+        """
+        return self.path(self.place(digest))
+
+    def place(self, digest: str) -> str:
+        """Return the same, relative to the data directory."""
+        place = instance_path(digest)
+        if not self.path(place).exists():
+            # 0.1 spread the instances over two levels of folders.
+            earlier = f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
+            if self.path(earlier).exists():
+                return earlier
+        return place
+
     def sweep(self, top: str) -> int:
         """Remove what a crash on this host left in ``parts/``; return how many files that were.
 
-        Nothing in them was ever acknowledged or recorded. Call it before writing starts.
+        Call it before writing starts. What has a second name is whole and stays: it may have
+        been acknowledged, and `node.store.part` says what becomes of it.
 
         Parameters
         ----------
@@ -81,10 +107,21 @@ class Files:
             `INSTANCES` or `RESULTS`: only what was on its way there, since the process that
             writes the other may be at work.
         """
-        orphans = list((self.data_dir / PARTS).glob(f"{_own_prefix(top)}*.part"))
+        parts = (self.data_dir / PARTS).glob(f"{own_prefix(top)}*.part")
+        orphans = [part for part in parts if part.stat().st_nlink == 1]
         for orphan in orphans:
             orphan.unlink(missing_ok=True)
         return len(orphans)
+
+    def _make_instance_folders(self) -> None:
+        """Make the folders of all instances beforehand, so that none has to wait for its own."""
+        top = self.data_dir / INSTANCES
+        there = {folder.name for folder in top.iterdir()}
+        if missing := [name for name in _INSTANCE_FOLDERS if name not in there]:
+            for name in missing:
+                (top / name).mkdir(exist_ok=True)
+            for folder in (top, self.data_dir):
+                sync_folder(folder)
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
@@ -93,12 +130,12 @@ class Files:
         # The new directory entries must survive a power cut as well as the file in them.
         while folder != self.data_dir:
             folder = folder.parent
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
 def instance_path(digest: str) -> str:
     """Where a received instance lives, relative to the data directory."""
-    return f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
+    return f"{INSTANCES}/{digest[:2]}/{digest}.dcm"
 
 
 def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
@@ -107,12 +144,13 @@ def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
     return f"{RESULTS}/{study[:2]}/{study}/r{revision}/run-{run}"
 
 
-def _own_prefix(relative: str) -> str:
+def own_prefix(relative: str) -> str:
     """First part of the names of unfinished files: which host writes, and where to."""
     return f"{socket.gethostname()}-{relative.partition('/')[0]}-"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, case, func, literal, select, update
+from sqlalchemy import Engine, Row, and_, func, select, update
 
-from node.domain import Instance, Plan, PlannedRun, Standing, StudyState
+from node.domain import ENDED, Instance, Plan, PlannedRun, Standing, StudyState
+from node.store.arrivals import record
 from node.store.database import (
-    UtcDateTime,
     insert_if_absent,
     instances,
     reading,
@@ -20,17 +19,7 @@ from node.store.database import (
     revisions,
     studies,
 )
-
-
-class Receipt(StrEnum):
-    """What became of an instance at the index."""
-
-    NEW = "new"
-    NEW_VERSION = "new version"
-    """The same SOP Instance UID was there with other bytes; both are kept."""
-    DUPLICATE = "duplicate"
-    QUARANTINED = "quarantined"
-    """Kept, but not used: it contradicts what is there."""
+from node.store.standing import Arrival, DuplicateUid, Receipt, Verdict
 
 
 @dataclass(frozen=True)
@@ -74,85 +63,28 @@ class Index:
         self._engine = engine
         self._reader = reading(engine)
 
-    def record_instance(self, instance: Instance) -> Receipt:
-        """Record a stored instance; the study goes back to *receiving* if it is new.
+    def record_instances(
+        self, batch: Sequence[Arrival], duplicate_uid: DuplicateUid = "last"
+    ) -> list[Verdict]:
+        """Record stored instances in one transaction, all or none; say what each of them was.
 
-        The same instance with the same bytes changes nothing but is not an error.
+        A study with a new instance that is used goes back to *receiving*.
+
+        Parameters
+        ----------
+        duplicate_uid
+            What counts when other bytes come under UIDs that are there.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If the database fails, or one row cannot be written.
         """
-        uids = and_(
-            instances.c.study_instance_uid == instance.study_instance_uid,
-            instances.c.series_instance_uid == instance.series_instance_uid,
-            instances.c.sop_instance_uid == instance.sop_instance_uid,
-        )
-        with self._engine.begin() as connection:
-            known = set(connection.scalars(select(instances.c.digest).where(uids)))
-            if instance.digest in known:
-                return Receipt.DUPLICATE
-            if not insert_if_absent(connection, instances, asdict(instance)):
-                return Receipt.DUPLICATE
-            insert_if_absent(
-                connection,
-                studies,
-                {
-                    "study_instance_uid": instance.study_instance_uid,
-                    "state": StudyState.RECEIVING,
-                    "revision": 0,
-                    "first_received_at": instance.received_at,
-                    "last_received_at": instance.received_at,
-                    "reason": "",
-                },
-            )
-            connection.execute(
-                update(studies)
-                .where(studies.c.study_instance_uid == instance.study_instance_uid)
-                .values(
-                    state=StudyState.RECEIVING,
-                    # Associations commit out of order; the quiet period starts at the last one.
-                    last_received_at=case(
-                        (
-                            studies.c.last_received_at < instance.received_at,
-                            literal(instance.received_at, UtcDateTime),
-                        ),
-                        else_=studies.c.last_received_at,
-                    ),
-                    reason="",
-                )
-            )
-        return Receipt.NEW_VERSION if known else Receipt.NEW
+        return record(self._engine, batch, duplicate_uid)
 
-    def has_instance(self, study_uid: str, series_uid: str, sop_uid: str, digest: str) -> bool:
-        """Whether exactly these bytes are already kept under these UIDs."""
-        with self._reader.connect() as connection:
-            return (
-                connection.scalar(
-                    select(instances.c.id).where(
-                        instances.c.study_instance_uid == study_uid,
-                        instances.c.series_instance_uid == series_uid,
-                        instances.c.sop_instance_uid == sop_uid,
-                        instances.c.digest == digest,
-                    )
-                )
-                is not None
-            )
-
-    def record_returned(
-        self, sop_instance_uid: str, study_instance_uid: str, calling_ae_title: str, now: datetime
-    ) -> None:
-        """Record that one of the node's own results came back; it is not an input."""
-        values = {
-            "sop_instance_uid": sop_instance_uid,
-            "study_instance_uid": study_instance_uid,
-            "calling_ae_title": calling_ae_title,
-            "times": 1,
-            "last_at": now,
-        }
-        with self._engine.begin() as connection:
-            if not insert_if_absent(connection, returned, values):
-                connection.execute(
-                    update(returned)
-                    .where(returned.c.sop_instance_uid == sop_instance_uid)
-                    .values(times=returned.c.times + 1, last_at=now)
-                )
+    def record_instance(self, instance: Instance) -> Receipt:
+        """Record one stored instance of a patient that nobody has named."""
+        return self.record_instances([Arrival(instance)])[0].receipt
 
     def quiet_studies(self, now: datetime, quiet_period_s: float) -> list[StudyRow]:
         """Studies that receive, but have been quiet for the quiet period, oldest first."""
@@ -160,6 +92,17 @@ class Index:
         return self._studies(
             studies.c.state == StudyState.RECEIVING, studies.c.last_received_at <= limit
         )
+
+    def receiving_since(self) -> tuple[datetime, datetime] | None:
+        """When the studies that receive got their last instance: the earliest and the latest."""
+        last = studies.c.last_received_at
+        with self._reader.connect() as connection:
+            earliest, latest = connection.execute(
+                select(func.min(last), func.max(last)).where(
+                    studies.c.state == StudyState.RECEIVING
+                )
+            ).one()
+        return None if earliest is None else (earliest, latest)
 
     def complete_study(self, study: StudyRow, now: datetime, reason: str) -> int | None:
         """Close the study's next revision, unless an instance has come since `study` was read.
@@ -204,9 +147,7 @@ class Index:
                 update(studies)
                 .where(
                     studies.c.study_instance_uid == study_instance_uid,
-                    studies.c.state.in_(
-                        [StudyState.DONE, StudyState.NOT_ELIGIBLE, StudyState.FAILED]
-                    ),
+                    studies.c.state.in_(ENDED),
                 )
                 .values(state=StudyState.RECEIVING, reason="")
             )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Engine, and_, delete, func, select, update
 
-from node.domain import Artifact, DeliveryState, Outcome, ResultKind
+from node.domain import Artifact, DeliveryState, Outcome
 from node.store.database import (
     artifacts,
     deliveries,
@@ -18,6 +17,8 @@ from node.store.database import (
     reading,
     steps,
 )
+from node.store.delivery import SENDING_ORDER, DeliveryRow, delivery_row, select_deliveries
+from node.store.outbox import OutboxRows
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,6 @@ class StepRow:
     problem: str
 
 
-@dataclass(frozen=True)
-class DeliveryRow:
-    """One object at one destination."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    kind: ResultKind
-    model: str
-    path: str
-    destination: str
-    state: DeliveryState
-    attempts: int
-    status: int | None
-    reason: str
-    created_at: datetime
-    updated_at: datetime
-
-
 class Ledger:
     """What the node has made of each revision, and where it went.
 
@@ -56,9 +39,15 @@ class Ledger:
     ----------
     engine
         From `open_database`.
+
+    Attributes
+    ----------
+    outbox
+        What of it still waits for a destination.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.outbox = OutboxRows(engine)
         self._engine = engine
         self._reader = reading(engine)
 
@@ -139,6 +128,7 @@ class Ledger:
                             "reason": "",
                             "created_at": now,
                             "updated_at": now,
+                            "priority": artifact.priority,
                         },
                     )
 
@@ -201,7 +191,11 @@ class Ledger:
                     deliveries.c.state == DeliveryState.FAILED,
                 )
                 .values(
-                    state=DeliveryState.WAITING, revision=revision, created_at=now, updated_at=now
+                    state=DeliveryState.WAITING,
+                    revision=revision,
+                    created_at=now,
+                    updated_at=now,
+                    next_try_at=None,
                 )
             )
             moved = set(connection.scalars(made))
@@ -216,7 +210,7 @@ class Ledger:
         destination: str | None = None,
         state: DeliveryState | None = None,
     ) -> list[DeliveryRow]:
-        """Deliveries of a revision, in the order SEG, SR, SC so that references resolve."""
+        """Deliveries of a revision, by destination in the order of sending."""
         where = [
             deliveries.c.study_instance_uid == study_instance_uid,
             deliveries.c.revision == revision,
@@ -225,36 +219,26 @@ class Ledger:
             where.append(deliveries.c.destination == destination)
         if state is not None:
             where.append(deliveries.c.state == state)
-        statement = (
-            select(
-                deliveries.c.sop_instance_uid,
-                artifacts.c.sop_class_uid,
-                artifacts.c.kind,
-                artifacts.c.model,
-                artifacts.c.path,
-                deliveries.c.destination,
-                deliveries.c.state,
-                deliveries.c.attempts,
-                deliveries.c.status,
-                deliveries.c.reason,
-                deliveries.c.created_at,
-                deliveries.c.updated_at,
-            )
-            .join(artifacts, artifacts.c.sop_instance_uid == deliveries.c.sop_instance_uid)
-            .where(*where)
-        )
+        order = (deliveries.c.destination, *SENDING_ORDER)
         with self._reader.connect() as connection:
-            rows = [_delivery(dict(row._mapping)) for row in connection.execute(statement)]
-        order = list(ResultKind)
-        return sorted(
-            rows,
-            key=lambda r: (r.destination, r.model, order.index(r.kind), r.sop_instance_uid),
-        )
+            found = connection.execute(select_deliveries().where(*where).order_by(*order))
+            return [delivery_row(row) for row in found]
 
     def record_outcome(
-        self, sop_instance_uid: str, destination: str, outcome: Outcome, now: datetime
+        self,
+        sop_instance_uid: str,
+        destination: str,
+        outcome: Outcome,
+        now: datetime,
+        next_try_at: datetime | None = None,
     ) -> None:
-        """Record one try; an object that is already delivered stays delivered."""
+        """Record one try; an object that is already delivered stays delivered.
+
+        Parameters
+        ----------
+        next_try_at
+            Of an object that waits: not before then.
+        """
         with self._engine.begin() as connection:
             connection.execute(
                 update(deliveries)
@@ -269,6 +253,7 @@ class Ledger:
                     reason=outcome.reason,
                     attempts=deliveries.c.attempts + 1,
                     updated_at=now,
+                    next_try_at=next_try_at,
                 )
             )
 
@@ -292,22 +277,15 @@ class Ledger:
                     .values(heartbeat_at=now)
                 )
 
-    def dead_executors(self, silent_since: datetime) -> list[str]:
-        """Work processes that have not been heard of since a time."""
+    def heartbeats(self) -> dict[str, datetime]:
+        """When each work process has last said that it lives, by its own clock."""
         with self._reader.connect() as connection:
-            return list(
-                connection.scalars(
-                    select(executors.c.executor_id).where(executors.c.heartbeat_at < silent_since)
-                )
-            )
+            return {
+                executor_id: heartbeat_at
+                for executor_id, heartbeat_at in connection.execute(select(executors))
+            }
 
     def forget_executor(self, executor_id: str) -> None:
         """Remove a dead work process whose work was taken over."""
         with self._engine.begin() as connection:
             connection.execute(delete(executors).where(executors.c.executor_id == executor_id))
-
-
-def _delivery(values: dict[str, Any]) -> DeliveryRow:
-    values["kind"] = ResultKind(values["kind"])
-    values["state"] = DeliveryState(values["state"])
-    return DeliveryRow(**values)

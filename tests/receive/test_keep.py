@@ -10,19 +10,22 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from node.config.model import Storage
 from node.domain import Standing
 from node.errors import RejectedInstance
+from node.receive.keep import Keeper
 from node.receive.store_request import Kept
+from node.store.index import Index
 from node.store.ledger import Ledger
 from tests.builders import ct_series
 from tests.builders.disk import small_disks
 from tests.builders.network import wait_until
 from tests.builders.records import NOON, artifact
 from tests.builders.wire import data_set_of, fragments, keep, request_for
-from tests.receive.place import Place
+from tests.receive.place import ROOM, Place
 
 
 @pytest.fixture
@@ -90,7 +93,9 @@ def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds)
     content = data_set_of(ds)
     incoming = place.keeper.begin(request_for(ds))
 
-    incoming.write([piece for [piece] in fragments(content, 3)])
+    pieces = [piece for [piece] in fragments(content, 1)]
+    assert len(pieces) > os.sysconf("SC_IOV_MAX")
+    incoming.write(pieces)
 
     assert incoming.finish() is Kept.NEW
     assert place.stored()[0].read_bytes().endswith(content)
@@ -284,6 +289,30 @@ def test_a_duplicate_that_the_database_does_not_take_costs_nothing(place, ds):
 
     assert place.parts() == []
     assert place.stored()[0].read_bytes().endswith(data_set_of(ds))
+
+
+class Cut(Index):
+    """An index whose connection breaks when its transaction has just been committed."""
+
+    def record_instances(self, batch, duplicate_uid="last"):
+        super().record_instances(batch, duplicate_uid)
+        lost = Exception("server closed the connection unexpectedly")
+        raise OperationalError("COMMIT", {}, lost, connection_invalidated=True)
+
+
+def test_a_file_whose_row_may_be_there_is_left_to_the_next_start(place, ds):
+    index = Cut(place.engine)
+    keeper = Keeper(place.files, index, clock=lambda: NOON, storage=ROOM)
+
+    with pytest.raises(OperationalError):
+        keep(keeper, ds)
+    keeper.close()
+
+    [row] = place.kept(ds)
+    assert place.files.instance(row.digest).read_bytes().endswith(data_set_of(ds))
+    assert place.keeper.recover().adopted == 1
+    assert place.parts() == []
+    assert place.kept(ds) == [row]
 
 
 def test_relaxed_answers_before_the_index_knows_and_forgets_nothing(open_place):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.store.database import database_url, metadata, open_database
 from node.store.index import Index
 from node.store.ledger import Ledger
+from tests.builders.disk import small_disks
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -48,3 +50,17 @@ def index(engine):
 @pytest.fixture
 def ledger(engine):
     return Ledger(engine)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a tmpfs with the given options."""
+    with small_disks(tmp_path) as mount:
+        yield mount
+
+
+@pytest.fixture
+def events():
+    """What is logged meanwhile."""
+    with capture_logs() as logged:
+        yield logged

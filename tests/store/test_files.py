@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from node.store.files import INSTANCES, RESULTS, Files, instance_path, result_folder
+from node.store.part import Part
 
 
 def test_a_written_file_is_there_whole(tmp_path):
@@ -59,6 +60,32 @@ def test_the_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path):
     assert kept.read_bytes() == b"acknowledged"
 
 
+def test_an_instance_that_version_0_1_has_stored_is_found(tmp_path):
+    digest = "ab12" + "0" * 60
+    earlier = tmp_path / "instances/ab/12" / f"{digest}.dcm"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"of 0.1")
+
+    assert Files(tmp_path).instance(digest).read_bytes() == b"of 0.1"
+
+
+def test_an_instance_that_is_not_there_has_a_place_in_a_folder_that_is(tmp_path):
+    place = Files(tmp_path).instance("ab12" + "0" * 60)
+
+    assert not place.exists()
+    assert place.parent.is_dir()
+
+
+def test_the_sweep_leaves_what_is_whole(tmp_path):
+    files = Files(tmp_path)
+    part = Part.new(files, 0)
+    part.append([b"whole"])
+    part.publish("ab" * 32, durable=True)
+
+    assert files.sweep(INSTANCES) == 0
+    assert part.path.read_bytes() == b"whole"
+
+
 def test_no_uid_that_came_over_the_wire_is_part_of_a_path():
     assert ".." not in result_folder("../../etc/passwd", 1, 0)
-    assert instance_path("ab" * 32).startswith("instances/ab/ab/")
+    assert instance_path("ab" * 32).startswith("instances/ab/abab")

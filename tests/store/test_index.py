@@ -11,7 +11,8 @@ from sqlalchemy.exc import StatementError
 
 from node.domain import StudyState
 from node.store.database import open_database
-from node.store.index import Index, Receipt
+from node.store.index import Index
+from node.store.standing import Arrival, Receipt
 from tests.builders.records import NOON, after, instance, plan
 
 
@@ -105,8 +106,10 @@ def test_a_frozen_plan_never_changes(index):
 
 
 def test_returned_results_are_counted_once_each(index):
-    index.record_returned("2.25.1", "1.2.3", "PACS", NOON)
-    index.record_returned("2.25.1", "1.2.3", "PACS", after(5))
+    own = Arrival(instance(sop_instance_uid="2.25.1"), own_result=True)
+
+    index.record_instances([own, own])
+    index.record_instances([own])
 
     assert index.returned_count("1.2.3") == 1
 

@@ -71,13 +71,14 @@ def test_a_run_is_known_by_the_first_revision_that_made_it(ledger):
     assert ledger.revision_that_made("1.2.3", "another key") is None
 
 
-def test_a_silent_work_process_is_found_dead(ledger):
+def test_a_work_process_is_there_with_its_last_heartbeat_until_it_is_forgotten(ledger):
     ledger.beat("a", NOON)
+    ledger.beat("b", NOON)
     ledger.beat("b", after(100))
 
-    assert ledger.dead_executors(after(50)) == ["a"]
+    assert ledger.heartbeats() == {"a": NOON, "b": after(100)}
     ledger.forget_executor("a")
-    assert ledger.dead_executors(after(50)) == []
+    assert ledger.heartbeats() == {"b": after(100)}
 
 
 def test_a_later_revision_sends_again_what_could_not_be_delivered_and_nothing_else(ledger):

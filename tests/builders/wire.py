@@ -1,0 +1,48 @@
+"""Data sets as they come over the wire, and how a receiver is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+
+from node.receive.store_request import Keeping, Kept, StoreRequest
+
+
+def data_set_of(ds: Dataset) -> bytes:
+    """Encode a data set in the transfer syntax of its file meta, without that."""
+    stream = BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    content = stream.getvalue()
+    # Preamble, prefix and group length element, then as many bytes as that says.
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def request_for(ds: Dataset, **difference: str) -> StoreRequest:
+    """The C-STORE request that announces a data set."""
+    plain = {
+        "sop_class_uid": str(ds.SOPClassUID),
+        "sop_instance_uid": str(ds.SOPInstanceUID),
+        "transfer_syntax_uid": str(ds.file_meta.TransferSyntaxUID),
+        "calling_ae_title": "CT1",
+    }
+    return StoreRequest(**{**plain, **difference})
+
+
+def fragments(content: bytes, size: int = 131072) -> Iterator[list[memoryview]]:
+    """Cut a data set as PDUs do."""
+    for start in range(0, len(content), size):
+        yield [memoryview(content)[start : start + size]]
+
+
+def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Kept:
+    """Give a receiver a data set, as the door does."""
+    incoming = keeping.begin(request_for(ds, **difference))
+    try:
+        for pieces in fragments(data_set_of(ds)):
+            incoming.write(pieces)
+    except BaseException:
+        incoming.discard()
+        raise
+    return incoming.finish()
