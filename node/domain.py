@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydicom.dataset import Dataset
+if TYPE_CHECKING:  # a receiver uses neither numpy nor pydicom's data sets of these types
+    from pydicom.dataset import Dataset
 
-from engines.types import Provenance, Volume
+    from engines.types import Provenance, Volume
 
 UID_NAMESPACE = uuid.UUID("6f0b7d1e-5a0e-5c43-9d3f-0c7f0c1f7a51")
 """Namespace of all UIDs that Wetread derives (UUIDv5); changing it changes every UID."""
@@ -25,7 +26,7 @@ MANUFACTURER = "Wetread"
 
 
 class StudyState(StrEnum):
-    """Where a study stands; a study always ends in one of the last four."""
+    """Where a study stands; a study always ends in one of `ENDED`."""
 
     RECEIVING = "receiving"
     """Instances are still arriving, or its quiet period is not over."""
@@ -41,6 +42,10 @@ class StudyState(StrEnum):
     """A step failed for good; the reason is recorded."""
     LATE = "late"
     """Images came after it was complete, and the rules say to keep the earlier results."""
+
+
+ENDED = frozenset({StudyState.DONE, StudyState.NOT_ELIGIBLE, StudyState.FAILED, StudyState.LATE})
+"""The states that only a new instance, or an administrator, can end."""
 
 
 class Standing(StrEnum):
@@ -191,6 +196,8 @@ class Plan:
         SHA-256 of the configuration the plan was made with.
     not_run
         One sentence for each rule, series or model that was left out.
+    late
+        Whether a run was left out because its images came late (`late_images`).
     """
 
     study_instance_uid: str
@@ -198,6 +205,7 @@ class Plan:
     config_digest: str
     runs: tuple[PlannedRun, ...]
     not_run: tuple[str, ...]
+    late: bool = False
 
 
 @dataclass(frozen=True)

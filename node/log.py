@@ -30,7 +30,7 @@ PATIENT_DATA = frozenset(
 )
 """Keys that never reach a log line, whoever logs them."""
 
-_NOISY = ("apscheduler", "dbos", "highdicom", "uvicorn.access")
+_NOISY = ("dbos", "highdicom", "uvicorn.access")
 _SILENT = ("pydicom", "pynetdicom")
 """pydicom quotes the values it complains about: patient data. What pynetdicom says of a peer
 that is down, the error that follows says better."""

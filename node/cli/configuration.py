@@ -44,4 +44,5 @@ def check(file: Path, as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print the reference page instead.")
 def schema(markdown: bool) -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    click.echo(render_reference() if markdown else json.dumps(json_schema(), indent=2))
+    text = render_reference() if markdown else json.dumps(json_schema(), indent=2) + "\n"
+    click.echo(text, nl=False)

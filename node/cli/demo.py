@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from node.app import Stores, open_stores
+from node.app.stores import Stores, open_stores
 from node.cli.demo_config import demo_configuration
 from node.cli.demo_data import DemoStudy, demo_studies
 from node.cli.demo_pacs import DemoPacs
@@ -27,14 +27,13 @@ from node.cli.demo_report import statements
 from node.config.load import load_config
 from node.config.model import Destination
 from node.deliver import scu
-from node.domain import MANUFACTURER, StudyState
+from node.domain import ENDED, MANUFACTURER, StudyState
 from node.errors import TransientError
 from node.log import configure_logging
 
 START_WITHIN_S = 60.0
 STUDY_WITHIN_S = 240.0
 ROUTED_BACK_WITHIN_S = 10.0
-FINAL = (StudyState.DONE, StudyState.FAILED, StudyState.NOT_ELIGIBLE)
 REPOSITORY_MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
@@ -134,7 +133,7 @@ def _wait_until_settled(stores: Stores, uid: str, tell: Callable[[str], None]) -
             done = stores.ledger.steps(uid, study.revision)
             last = f", {done[-1].step} {done[-1].subject}" if done else ""
             tell(f"{study.state}: {study.instances} images received{last}")
-            if revisions and revisions[-1].state in FINAL and study.state in FINAL:
+            if revisions and revisions[-1].state in ENDED and study.state in ENDED:
                 return study.state
         time.sleep(0.1)
     raise click.ClickException(f"study {uid} was not settled within {STUDY_WITHIN_S:g} s")

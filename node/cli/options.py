@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.config.load import load_config
-from node.config.model import Config, Destination
 from node.errors import ConfigError
+
+if TYPE_CHECKING:
+    from node.app.stores import Stores
+    from node.config.model import Config, Destination
 
 CONFIG_VARIABLE = "WETREAD_CONFIG"
 
@@ -36,8 +38,20 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_config(config_file: Path) -> Config:
     """Load the configuration, or end the command with all its mistakes and exit code 2."""
+    from node.config.load import load_config  # loads pydicom: see `node.app.roles`
+
     try:
         return load_config(config_file)
+    except ConfigError as error:
+        raise ConfigurationFailed(str(error)) from error
+
+
+def read_stores(config_file: Path) -> Stores:
+    """Open what the configuration names, or end the command with exit code 2."""
+    from node.app.stores import open_stores
+
+    try:
+        return open_stores(read_config(config_file))
     except ConfigError as error:
         raise ConfigurationFailed(str(error)) from error
 

@@ -11,14 +11,19 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from node.app import Stores, open_stores
-from node.cli.options import ConfigurationFailed, config_option, read_config
-from node.errors import ConfigError
+from node.cli.destinations import resend
+from node.cli.options import config_option, read_stores
+from node.cli.quarantine import quarantine, release
 
 
 @click.group()
 def studies() -> None:
     """Show what the node has received, made and delivered."""
+
+
+studies.add_command(quarantine)
+studies.add_command(release)
+studies.add_command(resend)
 
 
 @studies.command("list")
@@ -27,14 +32,20 @@ def studies() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_studies(config_file: Path, limit: int, as_json: bool) -> None:
     """List the studies that received something last."""
-    rows = _stores(config_file).index.list_studies(limit)
+    stores = read_stores(config_file)
+    rows = stores.index.list_studies(limit)
+    quarantined = stores.quarantine.counts()
     if as_json:
-        click.echo(_json([asdict(row) for row in rows]))
+        content = [
+            {**asdict(row), "quarantined": quarantined.get(row.study_instance_uid, 0)}
+            for row in rows
+        ]
+        click.echo(_json(content))
         return
     uid = Column(
         "study_instance_uid", min_width=max([len(r.study_instance_uid) for r in rows] or [0])
     )
-    table = Table(uid, "state", "rev", "series", "instances", "last received")
+    table = Table(uid, "state", "rev", "series", "instances", "quarantined", "last received")
     for row in rows:
         table.add_row(
             row.study_instance_uid,
@@ -42,6 +53,7 @@ def list_studies(config_file: Path, limit: int, as_json: bool) -> None:
             str(row.revision),
             str(row.series),
             str(row.instances),
+            str(quarantined.get(row.study_instance_uid, "")),
             f"{row.last_received_at:%Y-%m-%d %H:%M:%S} UTC",
         )
     Console().print(table, crop=False)
@@ -53,7 +65,7 @@ def list_studies(config_file: Path, limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(study_instance_uid: str, config_file: Path, as_json: bool) -> None:
     """Show one study: its revisions, plan, steps, and where each object went."""
-    stores = _stores(config_file)
+    stores = read_stores(config_file)
     study = stores.index.study(study_instance_uid)
     if study is None:
         raise click.ClickException(f"no study {study_instance_uid} was received")
@@ -64,7 +76,10 @@ def show(study_instance_uid: str, config_file: Path, as_json: bool) -> None:
                 asdict(s) for s in stores.ledger.steps(study_instance_uid, revision.revision)
             ],
             "deliveries": [
-                asdict(d) for d in stores.ledger.deliveries(study_instance_uid, revision.revision)
+                asdict(row)
+                for row in stores.ledger.outbox.explained(
+                    stores.ledger.deliveries(study_instance_uid, revision.revision)
+                )
             ],
         }
         for revision in stores.index.revisions(study_instance_uid)
@@ -72,6 +87,7 @@ def show(study_instance_uid: str, config_file: Path, as_json: bool) -> None:
     content = {
         **asdict(study),
         "own_results_returned": stores.index.returned_count(study_instance_uid),
+        "quarantined": stores.quarantine.counts().get(study_instance_uid, 0),
         "revisions": revisions,
     }
     if as_json:
@@ -88,7 +104,7 @@ def rerun(study_instance_uid: str, config_file: Path) -> None:
 
     What has been made and delivered already is neither made nor sent again.
     """
-    stores = _stores(config_file)
+    stores = read_stores(config_file)
     study = stores.index.study(study_instance_uid)
     if study is None:
         raise click.ClickException(f"no study {study_instance_uid} was received")
@@ -106,6 +122,12 @@ def _print_study(content: dict[str, Any]) -> None:
         f"  {content['instances']} instances in {content['series']} series; "
         f"{content['own_results_returned']} own results came back and were left out"
     )
+    if content["quarantined"]:
+        console.print(
+            f"  [bold]{content['quarantined']} instances are in quarantine[/bold]: "
+            f"`wetread studies quarantine {content['study_instance_uid']}` says why, "
+            f"`wetread studies release {content['study_instance_uid']}` lets them in"
+        )
     for revision in content["revisions"]:
         console.print(
             f"\n[bold]revision {revision['revision']}[/bold]: {revision['state']} "
@@ -124,7 +146,9 @@ def _print_study(content: dict[str, Any]) -> None:
         for step in revision["steps"]:
             steps.add_row(step["step"], step["subject"], f"{step['seconds']:.2f}", step["problem"])
         console.print(steps)
-        deliveries = Table("object", "model", "destination", "state", "tries", "status", "reason")
+        deliveries = Table(
+            "object", "model", "destination", "state", "tries", "status", "next try", "reason"
+        )
         for row in revision["deliveries"]:
             status = "" if row["status"] is None else f"0x{row['status']:04X}"
             deliveries.add_row(
@@ -134,16 +158,10 @@ def _print_study(content: dict[str, Any]) -> None:
                 str(row["state"]),
                 str(row["attempts"]),
                 status,
+                "" if row["next_try_at"] is None else f"{row['next_try_at']:%H:%M:%S} UTC",
                 row["reason"],
             )
         console.print(deliveries)
-
-
-def _stores(config_file: Path) -> Stores:
-    try:
-        return open_stores(read_config(config_file))
-    except ConfigError as error:
-        raise ConfigurationFailed(str(error)) from error
 
 
 def _json(content: object) -> str:

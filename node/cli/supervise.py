@@ -6,26 +6,60 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import structlog
 
+from node.app import RECEIVE
+from node.config.model import Config
 from node.metrics import COUNTERS_VARIABLE
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.2
-FIRST_RESTART_AFTER_S = 1.0
+FIRST_RESTART_AFTER_S = 0.25
 LONGEST_RESTART_AFTER_S = 30.0
 STEADY_AFTER_S = 60.0
 """A role that has lived for this long has recovered: its next end is a first one again."""
 STOP_WITHIN_S = 20.0
 
 
-def supervise(config_file: Path, roles: Sequence[str], data_dir: Path, stop: Event) -> None:
-    """Keep each role running in a process of its own until `stop` is set.
+@dataclass(frozen=True)
+class RoleProcess:
+    """One process of a role.
+
+    Parameters
+    ----------
+    slot
+        Which of several processes of the role it is, from 0; None: there is only one.
+    """
+
+    role: str
+    slot: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For the log: ``work``, ``receive-1``."""
+        return self.role if self.slot is None else f"{self.role}-{self.slot}"
+
+
+def processes_of(config: Config, roles: Iterable[str]) -> list[RoleProcess]:
+    """List the processes that make some roles: one of each, of receive as many as configured."""
+    found = []
+    for role in dict.fromkeys(roles):
+        several = role == RECEIVE and config.receive.processes > 1
+        slots = range(config.receive.processes) if several else [None]
+        found += [RoleProcess(role, slot) for slot in slots]
+    return found
+
+
+def supervise(
+    config_file: Path, processes: Sequence[RoleProcess], data_dir: Path, stop: Event
+) -> None:
+    """Keep the processes of the roles running until `stop` is set.
 
     Parameters
     ----------
@@ -42,7 +76,7 @@ def supervise(config_file: Path, roles: Sequence[str], data_dir: Path, stop: Eve
         COUNTERS_VARIABLE: str(counters),
         **os.environ,
     }
-    running = [_Role(config_file, role, environment) for role in roles]
+    running = [_Role(config_file, process, environment) for process in processes]
     while not stop.wait(LOOK_EVERY_S):
         for role in running:
             role.look(time.monotonic())
@@ -60,11 +94,15 @@ class _Role:
     other end is here. Without that a killed supervisor would leave the port taken.
     """
 
-    def __init__(self, config_file: Path, role: str, environment: dict[str, str]) -> None:
-        arguments = ["run", "--config", str(config_file), "--role", role, "--supervised"]
+    def __init__(
+        self, config_file: Path, process: RoleProcess, environment: dict[str, str]
+    ) -> None:
+        arguments = ["run", "--config", str(config_file), "--role", process.role, "--supervised"]
+        if process.slot is not None:
+            arguments += ["--slot", str(process.slot)]
         self._command = [sys.executable, "-m", "node", *arguments]
         self._environment = environment
-        self._role = role
+        self._role = process.name
         self._wait_s = FIRST_RESTART_AFTER_S
         self._restart_at: float | None = None
         self._start(time.monotonic())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -17,9 +17,14 @@ from node.config.condition import ConditionValue, check_field, parse_condition
 from node.config.fields import COMPUTED_FIELDS
 from node.config.model import Rule
 from node.domain import Instance, ModelSpec, Plan, PlannedRun, Series, digest_of
+from node.plan.late import Earlier, why_late
 from node.plan.match import first_failure
 from node.plan.series import summarise
+from node.plan.standing import used_instances
 from node.plan.values import series_label
+
+PRIORITIES: Final = {"routine": 0, "stat": 1}
+"""`PlannedRun.priority` by the rule's word for it."""
 
 
 def plan_study(
@@ -29,29 +34,37 @@ def plan_study(
     rules: Sequence[Rule],
     models: Mapping[str, ModelSpec],
     config_digest: str,
+    earlier: Earlier | None = None,
 ) -> Plan:
     """Decide what is done with a study; the same input gives the same plan, in any order.
 
     Parameters
     ----------
     instances
-        All that has been received of the study, in any order and version.
+        All that has been received of the study, in any order, version and standing; only
+        what is used is read.
     models
         The packages that can run, by name; a rule's model that is not among them is
         reported in ``not_run``.
+    earlier
+        What the earlier revisions have come to; None for the first one.
 
     Returns
     -------
     Plan
         Runs in the order of rules, models, series and images. A case that two rules ask
-        the same model for is run once, for the destinations of both.
+        the same model for is run once, for the destinations of both and with the higher
+        priority.
     """
-    draft = _Draft()
+    draft = _Draft(instances, earlier)
     if not instances:
         draft.leave_out("the study has no instances")
+    used, not_used = used_instances(instances)
+    for sentence in not_used:
+        draft.leave_out(sentence)
     views: dict[bool, list[Series]] = {}
     for keep_derived in sorted({_names_image_type(rule) for rule in rules}):
-        views[keep_derived], left_out = summarise(instances, keep_derived=keep_derived)
+        views[keep_derived], left_out = summarise(used, keep_derived=keep_derived)
         for sentence in left_out:
             draft.leave_out(sentence)
     for rule in rules:
@@ -62,6 +75,7 @@ def plan_study(
         config_digest=config_digest,
         runs=tuple(draft.runs.values()),
         not_run=tuple(draft.not_run),
+        late=draft.late,
     )
 
 
@@ -69,35 +83,46 @@ def plan_study(
 class _Draft:
     """A plan in the making: one run for each model and case, each sentence once."""
 
+    instances: Sequence[Instance]
+    earlier: Earlier | None
     runs: dict[tuple[str, str, tuple[str, ...]], PlannedRun] = field(default_factory=dict)
     not_run: dict[str, None] = field(default_factory=dict)
+    late: bool = False
 
     def leave_out(self, sentence: str) -> None:
         """Say once why something is not done."""
         self.not_run[sentence] = None
 
     def run(self, rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> None:
-        """Plan a model on a case, or add the rule's destinations to the run there is."""
-        case = sorted(case, key=lambda image: image.sop_instance_uid)
-        uids = tuple(image.sop_instance_uid for image in case)
-        key = (model.name, series.series_instance_uid, uids)
-        known = self.runs.get(key)
-        earlier = known.destinations if known else ()
-        destinations = tuple(dict.fromkeys((*earlier, *rule.send_to)))
-        if known:
-            self.runs[key] = replace(known, destinations=destinations)
+        """Plan a model on a case, or add what the rule asks for to the run there is."""
+        run = _run(rule, model, series, case)
+        if reason := why_late(run, rule, self.earlier, self.instances):
+            self.late = True
+            self.leave_out(reason)
             return
-        self.runs[key] = PlannedRun(
-            rule=rule.name,
-            model=model.name,
-            model_version=model.version,
-            model_digest=model.digest,
-            series_instance_uid=series.series_instance_uid,
-            sop_instance_uids=uids,
-            instance_digests=tuple(image.digest for image in case),
-            inputs_digest=digest_of(*sorted(image.digest for image in case)),
-            destinations=destinations,
+        key = (run.model, run.series_instance_uid, run.sop_instance_uids)
+        known = self.runs.setdefault(key, run)
+        self.runs[key] = replace(
+            known,
+            destinations=tuple(dict.fromkeys((*known.destinations, *run.destinations))),
+            priority=max(known.priority, run.priority),
         )
+
+
+def _run(rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> PlannedRun:
+    case = sorted(case, key=lambda image: image.sop_instance_uid)
+    return PlannedRun(
+        rule=rule.name,
+        model=model.name,
+        model_version=model.version,
+        model_digest=model.digest,
+        series_instance_uid=series.series_instance_uid,
+        sop_instance_uids=tuple(image.sop_instance_uid for image in case),
+        instance_digests=tuple(image.digest for image in case),
+        inputs_digest=digest_of(*sorted(image.digest for image in case)),
+        destinations=tuple(dict.fromkeys(rule.send_to)),
+        priority=PRIORITIES[rule.priority],
+    )
 
 
 def _names_image_type(rule: Rule) -> bool:

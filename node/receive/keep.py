@@ -18,7 +18,7 @@ from node.store.commit import Committer, is_unsure
 from node.store.database import MAX_UID_LENGTH
 from node.store.file_meta import file_meta
 from node.store.files import Files
-from node.store.header import Header, header_of_file
+from node.store.header import Header, header_of
 from node.store.index import Index
 from node.store.leftover import Content, new_digest
 from node.store.part import Part
@@ -210,7 +210,7 @@ class Receiving:
 
     def _checked_header(self) -> Header:
         try:
-            header = header_of_file(self._part.path)
+            header = header_of(self._part.descriptor)
         except PermanentError as error:
             raise RejectedInstance(CANNOT_UNDERSTAND, str(error)) from error
         for keyword, requested, found in (

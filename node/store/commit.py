@@ -21,6 +21,8 @@ MOST_AT_ONCE = 64
 """Instances of one transaction: a longer one would keep the other processes waiting."""
 MOST_WAITING = 256
 TRY_AGAIN_AFTER_S = 1.0
+GATHER_S = 0.05
+"""How long a patient committer collects: nobody waits for it, and one commit is a sync."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Committer:
         ended = False
         while not ended:
             batch = [self._queue.get()]
+            if self._patient and self._queue.qsize() < MOST_AT_ONCE:
+                self._closing.wait(GATHER_S)
             while len(batch) < MOST_AT_ONCE:
                 try:
                     batch.append(self._queue.get_nowait())

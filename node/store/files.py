@@ -12,6 +12,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 PARTS = "parts"
@@ -87,13 +88,9 @@ class Files:
 
     def place(self, digest: str) -> str:
         """Return the same, relative to the data directory."""
-        place = instance_path(digest)
-        if not self.path(place).exists():
-            # 0.1 spread the instances over two levels of folders.
-            earlier = f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
-            if self.path(earlier).exists():
-                return earlier
-        return place
+        # 0.1 spread the instances over two levels of folders.
+        earlier = f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
+        return earlier if self.path(earlier).exists() else instance_path(digest)
 
     def sweep(self, top: str) -> int:
         """Remove what a crash on this host left in ``parts/``; return how many files that were.
@@ -146,7 +143,12 @@ def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
 
 def own_prefix(relative: str) -> str:
     """First part of the names of unfinished files: which host writes, and where to."""
-    return f"{socket.gethostname()}-{relative.partition('/')[0]}-"
+    return f"{_host()}-{relative.partition('/')[0]}-"
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
 
 
 def sync_folder(folder: Path) -> None:

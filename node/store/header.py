@@ -42,7 +42,16 @@ class Header:
 
 
 def header_of_file(path: Path) -> Header:
-    """Read the identifiers and rule elements of a DICOM file on disk.
+    """Read the identifiers and rule elements of a DICOM file on disk; see `header_of`."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return header_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def header_of(descriptor: int) -> Header:
+    """Read the identifiers and rule elements of an open DICOM file.
 
     The fast scanner reads it; what it is not sure of, pydicom reads.
 
@@ -53,14 +62,11 @@ def header_of_file(path: Path) -> Header:
     OSError
         If the file cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        values = scan(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
-    finally:
-        os.close(descriptor)
+    values = scan(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
     if values is not None and all(word in values for word in IDENTIFIERS):
         return header_of_values(values)
-    with path.open("rb") as file:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
         return read_header(file)
 
 

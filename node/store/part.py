@@ -59,13 +59,18 @@ class Part:
             If the disk is full or fails.
         """
         name = f"{own_prefix(INSTANCES)}{slot}-{uuid.uuid4().hex}.part"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         return cls(files, files.data_dir / PARTS / name, flags)
 
     @classmethod
     def found(cls, files: Files, path: Path) -> Self:
         """Take up a file that is there."""
         return cls(files, path, os.O_RDONLY)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the open file, to read what has been written."""
+        return self._descriptor
 
     def append(self, fragments: Sequence[bytes | memoryview]) -> None:
         """Write fragments at the end.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import Counter
 from collections.abc import Mapping
 from threading import Event
 
@@ -26,11 +27,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config.model import Web
-from node.domain import StudyState
+from node.domain import ENDED, StudyState
 from node.errors import ConfigError
 from node.metrics import COUNTERS_VARIABLE
 from node.store.index import Index
 from node.store.ledger import Ledger
+from node.store.quarantine import Quarantine
 from node.web.collector import StateCollector
 from node.web.pages import Pages
 
@@ -38,7 +40,8 @@ log = structlog.get_logger(__name__)
 
 STUDIES_SHOWN = 100
 REFRESH_S = 10
-ENDED = frozenset({StudyState.DONE, StudyState.NOT_ELIGIBLE, StudyState.FAILED})
+QUARANTINED_READ = 1000
+REASONS_SHOWN = 5
 SHUTDOWN_S = 5
 
 
@@ -47,19 +50,20 @@ class Site:
 
     Parameters
     ----------
-    index, ledger
+    index, ledger, quarantine
         Only read.
     pages
         Renders the templates.
     """
 
-    def __init__(self, index: Index, ledger: Ledger, pages: Pages) -> None:
+    def __init__(self, index: Index, ledger: Ledger, quarantine: Quarantine, pages: Pages) -> None:
         self._index = index
         self._ledger = ledger
+        self._quarantine = quarantine
         self._pages = pages
         # Not the global registry: the counters of the other roles come from their files.
         self._registry = CollectorRegistry()
-        self._registry.register(StateCollector(index, ledger))
+        self._registry.register(StateCollector(index, ledger, quarantine))
         if COUNTERS_VARIABLE in os.environ:
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
 
@@ -73,6 +77,8 @@ class Site:
             studies=self._index.list_studies(STUDIES_SHOWN),
             counts={state: counts[state] for state in StudyState if state in counts},
             total=sum(counts.values()),
+            quarantined=self._quarantine.counts(),
+            destinations=self._ledger.outbox.summaries(),
         )
 
     def study(self, request: Request) -> Response:
@@ -86,16 +92,25 @@ class Site:
             "study.html",
             refresh_s=None if study.state in ENDED else REFRESH_S,
             study=study,
+            quarantined=self._quarantine.counts().get(uid, 0),
+            quarantine_reasons=self._quarantine_reasons(uid),
             returned=self._index.returned_count(uid),
             revisions=[
                 {
                     "row": row,
                     "steps": self._ledger.steps(uid, row.revision),
-                    "deliveries": self._ledger.deliveries(uid, row.revision),
+                    "deliveries": self._ledger.outbox.explained(
+                        self._ledger.deliveries(uid, row.revision)
+                    ),
                 }
                 for row in reversed(self._index.revisions(uid))
             ],
         )
+
+    def _quarantine_reasons(self, study_instance_uid: str) -> list[tuple[str, int]]:
+        """Reasons with how often each was found, the most frequent first."""
+        rows = self._quarantine.list(study_instance_uid, QUARANTINED_READ)
+        return Counter(row.reason for row in rows).most_common(REASONS_SHOWN)
 
     def health(self, _request: Request) -> Response:
         """200 as long as the database answers."""
@@ -157,10 +172,10 @@ class ExtraHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def build(index: Index, ledger: Ledger) -> Starlette:
+def build(index: Index, ledger: Ledger, quarantine: Quarantine) -> Starlette:
     """Make the ASGI application: ``/``, ``/studies/{uid}``, ``/healthz`` and ``/metrics``."""
     pages = Pages()
-    site = Site(index, ledger, pages)
+    site = Site(index, ledger, quarantine, pages)
     headers = {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src {pages.style_source}; "
@@ -186,7 +201,7 @@ def build(index: Index, ledger: Ledger) -> Starlette:
     return app
 
 
-def serve(web: Web, index: Index, ledger: Ledger, stop: Event) -> None:
+def serve(web: Web, index: Index, ledger: Ledger, quarantine: Quarantine, stop: Event) -> None:
     """Serve the status site in this thread until `stop` is set.
 
     Raises
@@ -197,7 +212,7 @@ def serve(web: Web, index: Index, ledger: Ledger, stop: Event) -> None:
     with _listen(web) as listener:
         log.info("web.listening", host=web.host, port=web.port)
         config = uvicorn.Config(
-            build(index, ledger),
+            build(index, ledger, quarantine),
             http="h11",
             loop="asyncio",
             ws="none",

@@ -9,13 +9,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from node.app import open_stores
+from node.app.stores import open_stores
 from node.cli.demo_report import statements
 from node.cli.main import cli
 from node.config.load import load_config
-from node.domain import StudyState
+from node.domain import DeliveryState, Outcome, StudyState
 from node.encode.base import encode
 from node.store.ledger import StepRow
+from node.store.standing import Arrival
 from tests.builders import ct_series, write
 from tests.builders.network import free_port, peer
 from tests.builders.records import NOON, after, artifact, instance, plan
@@ -179,6 +180,47 @@ def test_a_study_that_was_never_received_is_said_to_be_so(wetread, config_file):
     assert "no study 9.9.9 was received" in result.output
 
 
+def test_what_waits_for_a_destination_that_is_away_says_so_with_the_reason(wetread, settled):
+    outbox = open_stores(load_config(settled)).ledger.outbox
+    outbox.open(["pacs"])
+    outbox.note_failure("pacs", 2, "MAINPACS cannot be reached", NOON, after(10))
+
+    [row] = json.loads(wetread("destinations", "--json", "--config", settled).output)
+    assert (row["destination"], row["configured"], row["waiting"]) == ("pacs", True, 1)
+    assert (row["failures"], row["reason"]) == (2, "MAINPACS cannot be reached")
+    assert "away since" in wetread("destinations", "--config", settled).output
+    content = json.loads(wetread("studies", "show", "1.2.3", "--json", "--config", settled).output)
+    [delivery] = content["revisions"][0]["deliveries"]
+    assert delivery["reason"] == "MAINPACS cannot be reached"
+    assert delivery["next_try_at"] == str(after(10))
+
+
+def test_a_destination_that_nothing_was_sent_to_is_reachable(wetread, config_file):
+    result = wetread("destinations", "--config", config_file)
+
+    assert result.exit_code == 0
+    assert "reachable" in result.output
+
+
+def test_results_are_sent_again_when_there_are_any(wetread, settled):
+    def resend(*options):
+        result = wetread("studies", "resend", "1.2.3", *options, "--config", settled)
+        return result.exit_code, result.output.strip()
+
+    ledger = open_stores(load_config(settled)).ledger
+    assert resend() == (1, "Error: no delivery of 1.2.3 has ended")
+    ledger.record_outcome("2.25.1", "pacs", Outcome(DeliveryState.DELIVERED, 0, ""), NOON)
+    assert resend("--failed-only") == (1, "Error: no delivery of 1.2.3 has failed")
+    assert resend("--to", "archive")[0] == 2
+
+    assert resend("--to", "pacs") == (0, "1 objects of 1.2.3 will be sent again")
+
+    [row] = ledger.deliveries("1.2.3", 1)
+    assert (row.state, row.attempts) == (DeliveryState.WAITING, 1)
+    assert row.reason == "sent again by an administrator"
+    assert "delivering" in wetread("studies", "list", "--config", settled).output
+
+
 def test_an_ended_study_is_planned_anew_once(wetread, settled):
     again = wetread("studies", "rerun", "1.2.3", "--config", settled)
     too_early = wetread("studies", "rerun", "1.2.3", "--config", settled)
@@ -186,6 +228,56 @@ def test_an_ended_study_is_planned_anew_once(wetread, settled):
     assert (again.exit_code, again.output) == (0, "revision 2 of 1.2.3 will be planned\n")
     assert too_early.exit_code == 1
     assert "has not ended" in too_early.output
+
+
+@pytest.fixture
+def doubtful(config_file):
+    """A study of which two of three instances name another patient."""
+    stores = open_stores(load_config(config_file))
+    stores.index.record_instances(
+        [
+            Arrival(instance(1), patient="one"),
+            Arrival(instance(2), patient="another"),
+            Arrival(instance(3), patient="another"),
+        ]
+    )
+    stores.close()
+    return config_file
+
+
+def test_what_is_in_quarantine_is_listed_with_the_reason(wetread, doubtful):
+    listed = wetread("studies", "quarantine", "--config", doubtful).output
+    rows = json.loads(wetread("studies", "quarantine", "--json", "--config", doubtful).output)
+    others = wetread("studies", "quarantine", "9.9", "--config", doubtful).output
+    one = wetread("studies", "quarantine", "--limit", "1", "--config", doubtful).output
+
+    assert "PatientID" in listed
+    assert "CT1" in listed
+    assert [row["sop_instance_uid"] for row in rows] == ["1.2.3.1.3", "1.2.3.1.2"]
+    assert others == "nothing is in quarantine\n"
+    assert one.endswith("the newest 1 of 2\n")
+
+
+def test_studies_show_what_is_in_quarantine(wetread, doubtful):
+    rows = json.loads(wetread("studies", "list", "--json", "--config", doubtful).output)
+    shown = wetread("studies", "show", "1.2.3", "--config", doubtful).output
+
+    assert rows[0]["quarantined"] == 2
+    assert "2 instances are in quarantine" in shown
+    assert "wetread studies release 1.2.3" in " ".join(shown.split())
+
+
+def test_what_is_in_quarantine_is_released_once(wetread, doubtful):
+    release = ("studies", "release", "1.2.3", "--config", doubtful)
+    one = wetread(*release, "--sop-instance-uid", "1.2.3.1.2")
+    same = wetread(*release, "--sop-instance-uid", "1.2.3.1.2")
+    rest = wetread(*release)
+    nothing = wetread(*release)
+
+    assert one.output == "1 instance of 1.2.3 released; revision 1 of it will be planned\n"
+    assert (same.exit_code, rest.exit_code, nothing.exit_code) == (1, 0, 1)
+    assert same.output == "Error: 1.2.3.1.2 of study 1.2.3 is not in quarantine\n"
+    assert nothing.output == "Error: nothing of study 1.2.3 is in quarantine\n"
 
 
 def test_models_are_listed_and_a_broken_one_does_not_hide_the_others(wetread, tmp_path):

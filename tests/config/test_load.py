@@ -285,6 +285,32 @@ def test_a_peer_that_is_listed_twice_is_told(said):
     ]
 
 
+def test_a_certificate_name_without_tls_is_a_mistake(said):
+    assert said(GOOD.replace("host: 10.0.0.5}", "certificate_name: pacs.example}", 1)) == [
+        "w.yaml:3: receive.accept_from[0].certificate_name: "
+        "peers show certificates only with receive.tls, which is left out"
+    ]
+
+
+def test_a_peer_that_may_open_more_associations_than_all_together_is_noted(said):
+    text = GOOD.replace("host: 10.0.0.5}", "max_associations: 21}", 1)
+
+    assert said(text) == [
+        "w.yaml:3: note: receive.accept_from[0].max_associations: "
+        "21 is more than receive.max_associations (20), which holds for all"
+    ]
+    assert said(text.replace("21}", "20}")) == []
+
+
+def test_more_receivers_than_associations_are_noted(said):
+    limits = "receive:\n  processes: 4\n  max_associations: 3\n"
+
+    assert said(GOOD.replace("receive:\n", limits)) == [
+        "w.yaml:3: note: receive.processes: "
+        "4 processes for 3 associations: some will never have one"
+    ]
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.9", '"::1"', '"::"'])
 def test_a_destination_that_is_the_node_itself_is_told(said, host):
     own = f"pacs: {{ae_title: WETREAD, port: 11112, host: {host}}}"

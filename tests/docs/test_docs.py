@@ -34,7 +34,10 @@ def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Com
     if not isinstance(command, click.Group):
         yield path, command
         return
-    for name, one in command.commands.items():
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        one = command.get_command(context, name)
+        assert one is not None
         yield from commands(one, f"{path} {name}")
 
 

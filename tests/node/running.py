@@ -10,16 +10,15 @@ from typing import Any
 import psutil
 import yaml
 
-from node.app import Stores, open_stores
+from node.app.stores import Stores, open_stores
 from node.config.load import load_config
 from node.config.model import Destination
 from node.deliver.scu import echo
-from node.domain import StudyState
+from node.domain import ENDED, StudyState
 from node.errors import TransientError
 from tests.builders.network import free_port, wait_until
 from tests.engines.builders import LUNG, manifest, network, write_package
 
-SETTLED = (StudyState.DONE, StudyState.FAILED, StudyState.NOT_ELIGIBLE)
 START_WITHIN_S = 60
 SETTLE_WITHIN_S = 90
 
@@ -55,6 +54,8 @@ class RunningNode:
         The only destination, which may also send.
     port
         Where the node listens; a free one by default.
+    receive
+        Keys of the section `receive` that are to be others.
     changes
         Top-level keys of the configuration.
     """
@@ -66,6 +67,7 @@ class RunningNode:
         *,
         pacs_ae_title: str = "MAINPACS",
         port: int | None = None,
+        receive: dict[str, Any] | None = None,
         **changes: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,7 @@ class RunningNode:
                     {"ae_title": "CT1", "host": "127.0.0.1"},
                     {"ae_title": pacs_ae_title, "host": "127.0.0.1"},
                 ],
+                **(receive or {}),
             },
             "destinations": {
                 "pacs": {
@@ -147,8 +150,16 @@ class RunningNode:
         supervisor = psutil.Process(self._process.pid)
         if role == "supervisor":
             return supervisor
-        wait_until(lambda: self._roles(supervisor, role), within_s=20, what=f"role {role}")
-        return self._roles(supervisor, role)[0]
+        return self.processes(role)[0]
+
+    def processes(self, role: str, number: int = 1) -> list[psutil.Process]:
+        """All processes of a role, as soon as there are at least so many."""
+        assert self._process is not None
+        supervisor = psutil.Process(self._process.pid)
+        wait_until(
+            lambda: len(self._roles(supervisor, role)) >= number, within_s=20, what=f"role {role}"
+        )
+        return self._roles(supervisor, role)
 
     @staticmethod
     def _roles(supervisor: psutil.Process, role: str) -> list[psutil.Process]:
@@ -166,7 +177,7 @@ class RunningNode:
 
         def state() -> StudyState | None:
             row = self.stores.index.revision(study_instance_uid, revision)
-            return row.state if row is not None and row.state in SETTLED else None
+            return row.state if row is not None and row.state in ENDED else None
 
         wait_until(
             lambda: state() is not None,

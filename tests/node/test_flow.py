@@ -120,7 +120,7 @@ def test_a_pacs_that_is_down_or_refuses_gets_what_it_can_take_when_it_is_back(tm
         node.start()
         store_all(node.port, study)
         wait_until(
-            lambda: any("try 2" in step.subject for step in node.stores.ledger.steps(uid, 1)),
+            lambda: node.stores.ledger.outbox.row("pacs").failures > 1,
             within_s=60,
             what="a second try",
         )

@@ -173,3 +173,14 @@ def test_the_order_of_arrival_in_the_index_does_not_change_the_plan(order):
 
     assert shuffled == plan(instances, rules, model(), CXR)
     assert len(shuffled.runs) == 4
+
+
+def test_a_case_that_one_of_two_rules_wants_at_once_is_sent_before_others():
+    routine = rule("a")
+    stat = rule("b", priority="stat")
+
+    for rules in ([routine, stat], [stat, routine]):
+        (run,) = plan(ct(), rules, model()).runs
+        assert run.priority == 1
+    (run,) = plan(ct(), [routine], model()).runs
+    assert run.priority == 0

@@ -7,6 +7,7 @@ import pytest
 from node.store.database import database_url, open_database
 from node.store.index import Index
 from node.store.ledger import Ledger
+from node.store.quarantine import Quarantine
 from node.web.app import build
 from tests.web.site import Browser, Past
 
@@ -20,9 +21,9 @@ def database(tmp_path):
 
 @pytest.fixture
 def past(database):
-    return Past(Index(database), Ledger(database))
+    return Past(Index(database), Ledger(database), Quarantine(database))
 
 
 @pytest.fixture
 def browser(past):
-    return Browser(build(past.index, past.ledger))
+    return Browser(build(past.index, past.ledger, past.quarantine))

@@ -19,6 +19,7 @@ from node.domain import (
     StudyState,
 )
 from node.store.ledger import StepRow
+from node.store.standing import Arrival
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -81,9 +82,10 @@ class Browser:
 class Past:
     """Things that happened to studies, written as the roles write them."""
 
-    def __init__(self, index, ledger):
+    def __init__(self, index, ledger, quarantine):
         self.index = index
         self.ledger = ledger
+        self.quarantine = quarantine
 
     def received(self, study="1.2.3", *, series="1.2.3.1", instances=1, at=NOON):
         for number in range(instances):
@@ -91,6 +93,33 @@ class Past:
             self.index.record_instance(
                 Instance(study, series, sop, "1.2", "1.2.1", "d" * 64, sop, 100, at, "CT1")
             )
+
+    def received_of_another_patient(self, study="1.2.3", *, instances=2, at=NOON):
+        others = [(number, "another") for number in range(1, instances + 1)]
+        self.index.record_instances(
+            [
+                Arrival(
+                    Instance(
+                        study,
+                        f"{study}.8",
+                        f"{study}.8.{number}",
+                        "1.2",
+                        "1.2.1",
+                        "d" * 64,
+                        f"{number}",
+                        100,
+                        at,
+                        "CT2",
+                    ),
+                    patient=patient,
+                )
+                for number, patient in [(0, "one"), *others]
+            ]
+        )
+
+    def returned(self, sop, study="1.2.3", *, at):
+        own = Instance(study, "1.9", sop, "1.2", "1.2.1", "d" * 64, "", 100, at, "PACS")
+        self.index.record_instances([Arrival(own, own_result=True)])
 
     def completed(self, study="1.2.3", *, at=NOON, reason="quiet for 60 s"):
         return self.index.complete_study(self.index.study(study), at, reason)
@@ -132,6 +161,10 @@ class Past:
     def sent(self, sop, state, status, reason="", destination="pacs"):
         self.ledger.record_outcome(sop, destination, Outcome(state, status, reason), NOON)
 
+    def away(self, reason, destination="pacs"):
+        self.ledger.outbox.open([destination])
+        self.ledger.outbox.note_failure(destination, 1, reason, NOON, after(5))
+
     def one_study_of_each_fate(self):
         """A finished study with two revisions, one that failed, one not wanted, one arriving."""
         self.received(instances=3)
@@ -144,7 +177,7 @@ class Past:
         self.sent("1.9.2", DeliveryState.WAITING, 0xA700, "out of resources")
         self.sent("1.9.2", DeliveryState.DELIVERED, 0xB000, "coercion of data elements")
         self.ended(StudyState.DONE, at=after(20))
-        self.index.record_returned("1.9.1", "1.2.3", "PACS", after(30))
+        self.returned("1.9.1", at=after(30))
         self.received("1.2.4", series="1.2.4.1", at=after(60))
         self.completed("1.2.4", at=after(120))
         self.ended(StudyState.FAILED, "slice gaps run from 1.000 to 5.000 mm", "1.2.4")

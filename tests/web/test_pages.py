@@ -219,3 +219,41 @@ def test_without_its_database_the_site_says_so_and_no_more(browser, database, pa
     assert answer.status == 503
     assert "The database does not answer." in Page(answer.text).text
     assert "no such table" not in answer.text
+
+
+def test_what_is_in_quarantine_is_shown_with_its_reason_and_how_to_release_it(browser, past):
+    past.received("1.2.9", series="1.2.9.1")
+    past.received_of_another_patient(instances=2)
+
+    studies = Page(browser.get("/").text).text
+    study = Page(browser.get("/studies/1.2.3").text).text
+
+    assert "2 instances of 1 study in quarantine" in studies
+    assert "receiving quarantined 1.2.3" in studies
+    assert "receiving 1.2.9" in studies
+    assert "2 instances are in quarantine" in study
+    assert "2 instances: PatientID or its issuer is not that of the study" in study
+    assert "wetread studies release 1.2.3" in study
+
+
+def test_no_page_speaks_of_quarantine_where_there_is_none(browser, past):
+    past.one_study_of_each_fate()
+
+    for path in ("/", "/studies/1.2.3"):
+        assert "quarantine" not in Page(browser.get(path).text).text
+
+
+def test_a_destination_that_is_away_says_since_when_why_and_when_it_is_tried(browser, past):
+    past.received()
+    past.completed()
+    past.made("1.9.1", "1.9.2", destinations=("pacs", "archive"))
+    past.away(f"refused by {ATTACK}")
+
+    overview, study = Page(browser.get("/").text), Page(browser.get("/studies/1.2.3").text)
+
+    assert "reachable archive 2 0" in overview.text
+    assert "away pacs 2 0 2026-03-14 12:00:00 UTC 2026-03-14 12:00:05 UTC away since" in (
+        overview.text
+    )
+    assert study.text.count("2026-03-14 12:00:05 UTC refused by <script>") == 2
+    assert "script" not in overview.tags + study.tags

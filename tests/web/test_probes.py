@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from node.domain import DeliveryState
 from node.store.database import metadata
+from tests.web.site import NOON
 
 
 def scrape(browser):
@@ -26,6 +30,10 @@ def study(state):
 
 def delivery(destination, state):
     return ("wetread_deliveries", ("destination", destination), ("state", state))
+
+
+def destination(metric):
+    return (metric, ("destination", "pacs"))
 
 
 def test_the_node_is_well_while_its_database_answers(browser):
@@ -52,10 +60,23 @@ def test_studies_are_counted_by_state_also_where_there_are_none(browser, past):
         study("done"): 1,
         study("not eligible"): 1,
         study("failed"): 1,
+        study("late"): 0,
         delivery("pacs", "waiting"): 0,
         delivery("pacs", "delivered"): 2,
         delivery("pacs", "failed"): 0,
+        ("wetread_quarantined_instances",): 0,
+        destination("wetread_destination_away"): 0,
+        destination("wetread_delivery_oldest_seconds"): 0,
     }
+
+
+def test_instances_in_quarantine_are_counted_until_they_are_released(browser, past):
+    past.received_of_another_patient(instances=3)
+    assert scrape(browser)["wetread_quarantined_instances",] == 3
+
+    past.quarantine.release("1.2.3", now=NOON)
+
+    assert scrape(browser)["wetread_quarantined_instances",] == 0
 
 
 def test_deliveries_are_counted_by_destination_and_state(browser, past):
@@ -85,3 +106,14 @@ def test_no_uid_is_a_label(browser, past):
     past.one_study_of_each_fate()
 
     assert "1.2." not in browser.get("/metrics").text
+
+
+def test_a_destination_that_is_away_is_seen_with_the_age_of_what_waits(browser, past):
+    past.made("1.9.1")
+    past.away("nobody there")
+
+    found = scrape(browser)
+
+    assert found[destination("wetread_destination_away")] == 1
+    seconds = (datetime.now(UTC) - NOON).total_seconds()
+    assert found[destination("wetread_delivery_oldest_seconds")] == pytest.approx(seconds, abs=60)

@@ -42,7 +42,8 @@ def connected(port):
 def served(past, port):
     """Serve in a thread; yield the thread and the event that ends it."""
     stop = Event()
-    thread = Thread(target=serve, args=(Web(port=port), past.index, past.ledger, stop))
+    parts = (past.index, past.ledger, past.quarantine)
+    thread = Thread(target=serve, args=(Web(port=port), *parts, stop))
     thread.start()
     try:
         yield thread, stop
@@ -87,18 +88,18 @@ def test_a_taken_port_is_a_mistake_in_the_configuration(past):
         web = Web(port=other.getsockname()[1])
 
         with pytest.raises(ConfigError, match=r"^web\.port: .*Address already in use"):
-            serve(web, past.index, past.ledger, Event())
+            serve(web, past.index, past.ledger, past.quarantine, Event())
 
 
 def test_an_address_of_another_machine_is_a_mistake_in_the_configuration(past):
     web = Web(host="192.0.2.1", port=free_port())
 
     with pytest.raises(ConfigError, match=r"^web\.host: cannot listen on 192\.0\.2\.1"):
-        serve(web, past.index, past.ledger, Event())
+        serve(web, past.index, past.ledger, past.quarantine, Event())
 
 
 def test_an_unusable_host_name_is_a_mistake_in_the_configuration(past):
     web = Web(host="x" * 64, port=free_port())
 
     with pytest.raises(ConfigError, match=r"^web\.host: cannot resolve"):
-        serve(web, past.index, past.ledger, Event())
+        serve(web, past.index, past.ledger, past.quarantine, Event())

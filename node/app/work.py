@@ -1,0 +1,70 @@
+"""The role work: from the complete study to the results at their destinations."""
+
+from __future__ import annotations
+
+import random
+from threading import Event
+
+import structlog
+
+from engines.errors import EngineError
+from engines.pool import Pool
+from node.app import WORK
+from node.app.stopping import wait_for
+from node.app.stores import open_stores, utc_now
+from node.config.model import Config
+from node.encode.warm import warm_up
+from node.errors import ConfigError
+from node.store.files import RESULTS
+from node.store.lock import only_one
+from node.work.schedule import Schedule
+from node.work.senders import Senders
+from node.work.steps import Equipment, Steps
+from node.work.workflow import Flow, this_executor
+
+log = structlog.get_logger(__name__)
+
+
+def run_work(config: Config, stop: Event) -> None:
+    """Plan, infer, encode and deliver until `stop` is set."""
+    stores = open_stores(config)
+    pool = _open_pool(config)
+    warm_up()
+    equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, utc_now)
+    with only_one(config.data_dir, WORK, stop):
+        stores.files.sweep(RESULTS)
+        executor_id = this_executor()
+        senders = Senders(config.destinations, equipment.means(executor_id, random.random))
+        steps = Steps(equipment, senders.wake)
+        flow = Flow(steps, stores.database_url, executor_id, config.work.studies_at_once)
+        quiet_period_s = config.receive.quiet_period_s
+        schedule = Schedule(stores.index, stores.ledger, flow, quiet_period_s, utc_now)
+        flow.launch()
+        schedule.start()
+        senders.start()
+        log.info("work.started", executor_id=flow.executor_id)
+        wait_for(stop)
+        schedule.stop()
+        senders.stop()
+        flow.stop()
+    pool.close()
+
+
+def _open_pool(config: Config) -> Pool:
+    """Load the packages that rules name; a bad one is logged and does not stop the others."""
+    try:
+        pool = Pool(config.models_dir, backend=config.work.backend, threads=config.work.threads)
+    except EngineError as error:
+        raise ConfigError(f"models_dir or work.backend: {error}") from error
+    for folder, problem in pool.catalogue.errors.items():
+        log.error("package.broken", folder=folder, reason=str(problem))
+    usable = {package.name for package in pool.catalogue.packages}
+    wanted = {model for rule in config.rules for model in rule.run}
+    for name in sorted(wanted - usable):
+        log.error("package.missing", model=name)
+    for name in sorted(wanted & usable):
+        try:
+            pool.preload([name])
+        except EngineError as error:
+            log.error("package.not_loaded", model=name, reason=str(error))  # noqa: TRY400
+    return pool
