@@ -48,14 +48,12 @@ from node.receive.pdu import (
     reject,
     release_response,
 )
+from node.receive.status import Status
 from node.receive.store_request import Keeping, StoreRequest
-from node.receive.storing import SUCCESS, StoreOperation
+from node.receive.storing import StoreOperation
 
 log = structlog.get_logger(__name__)
 
-UNRECOGNIZED_OPERATION: Final = 0x0211
-MISSING_DATA_SET: Final = 0xC002
-SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 BUFFER_BUDGET: Final = 32 * 2**20
 SMALLEST_BUFFER: Final = 65536
 LARGEST_BUFFER: Final = 2**20
@@ -312,16 +310,18 @@ class Association:
             return encode_response(command, status, comment)
         if command.field == C_ECHO_RQ:
             log.info("echo.answered", calling_ae_title=self._calling_ae_title)
-            return encode_response(command, SUCCESS)
+            return encode_response(command, Status.SUCCESS)
         if command.field & RESPONSE or command.field == C_CANCEL_RQ:
             return None
         if command.field != C_STORE_RQ:
-            return encode_response(command, UNRECOGNIZED_OPERATION, "not a service of this node")
+            return encode_response(
+                command, Status.UNRECOGNIZED_OPERATION, "not a service of this node"
+            )
         if not command.has_data_set:
-            return encode_response(command, MISSING_DATA_SET, "a C-STORE-RQ without a data set")
+            return encode_response(command, Status.NO_DATA_SET, "a C-STORE-RQ without a data set")
         return encode_response(
             command,
-            SOP_CLASS_NOT_SUPPORTED,
+            Status.SOP_CLASS_NOT_SUPPORTED,
             "another SOP class than the presentation context's",
         )
 

@@ -13,6 +13,7 @@ from node.domain import Instance
 from node.errors import PermanentError, RejectedInstance
 from node.receive.outcome import arrival, is_marked, settle
 from node.receive.recovery import Recovered, recover
+from node.receive.status import Status
 from node.receive.store_request import Kept, StoreRequest
 from node.store.commit import Committer, is_unsure
 from node.store.database import MAX_UID_LENGTH
@@ -26,12 +27,6 @@ from node.store.space import Space
 from node.store.standing import Verdict
 
 log = structlog.get_logger(__name__)
-
-OUT_OF_RESOURCES = 0xA700
-DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-TOO_LARGE = 0xC001
-"""C-STORE failure statuses (PS3.4 Section B.2.3); of 0xCxxx each SCP chooses its own."""
 
 
 class Keeper:
@@ -99,14 +94,14 @@ class Keeper:
         ):
             if not 0 < len(uid) <= MAX_UID_LENGTH:
                 raise RejectedInstance(
-                    DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                    Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
                     f"{name} has {len(uid)} characters; expected 1 to {MAX_UID_LENGTH}",
                 )
         if reason := self._space.refusal():
-            raise RejectedInstance(OUT_OF_RESOURCES, reason)
+            raise RejectedInstance(Status.OUT_OF_RESOURCES, reason)
         if self._committer.stuck:
             raise RejectedInstance(
-                OUT_OF_RESOURCES, "the database does not take what was received before"
+                Status.OUT_OF_RESOURCES, "the database does not take what was received before"
             )
         part = Part.new(self._files, self._slot)
         try:
@@ -164,7 +159,7 @@ class Receiving:
         self._bytes += sum(map(len, fragments))
         if self._bytes > self._max_object_bytes:
             raise RejectedInstance(
-                TOO_LARGE,
+                Status.TOO_LARGE,
                 f"the data set has more than {self._max_object_bytes} bytes "
                 "(receive.max_object_bytes)",
             )
@@ -212,14 +207,14 @@ class Receiving:
         try:
             header = header_of(self._part.descriptor)
         except PermanentError as error:
-            raise RejectedInstance(CANNOT_UNDERSTAND, str(error)) from error
+            raise RejectedInstance(Status.CANNOT_UNDERSTAND, str(error)) from error
         for keyword, requested, found in (
             ("SOPClassUID", self._request.sop_class_uid, header.sop_class_uid),
             ("SOPInstanceUID", self._request.sop_instance_uid, header.sop_instance_uid),
         ):
             if requested != found:
                 raise RejectedInstance(
-                    DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                    Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
                     f"{keyword} is {found} in the data set and {requested} in the request",
                 )
         return header

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.errors import RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
+from node.receive.status import Status
 from node.receive.store_request import Incoming, Keeping, StoreRequest
 
 log = structlog.get_logger(__name__)
-
-SUCCESS: Final = 0x0000
-OUT_OF_RESOURCES: Final = 0xA700
-PROCESSING_FAILURE: Final = 0x0110
 
 
 class StoreOperation:
@@ -34,7 +30,7 @@ class StoreOperation:
     def __init__(self, keeping: Keeping, request: StoreRequest) -> None:
         self._request = request
         self._incoming: Incoming | None = None
-        self._status = SUCCESS
+        self._status: int = Status.SUCCESS
         self._comment = ""
         try:
             self._incoming = keeping.begin(request)
@@ -85,11 +81,11 @@ class StoreOperation:
                 reason=error.reason,
             )
         elif isinstance(error, OSError | SQLAlchemyError):
-            outcome, self._status = "out of resources", OUT_OF_RESOURCES
+            outcome, self._status = "out of resources", Status.OUT_OF_RESOURCES
             self._comment = "disk or database failed; send again later"
             log.exception("instance.not_stored", sop_instance_uid=uid)
         else:
-            outcome, self._status = "failed", PROCESSING_FAILURE
+            outcome, self._status = "failed", Status.PROCESSING_FAILURE
             self._comment = "internal error; see the log of the node"
             log.exception("instance.failed", sop_instance_uid=uid)
         INSTANCES_RECEIVED.labels(outcome=outcome).inc()
