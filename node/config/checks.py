@@ -86,6 +86,35 @@ def _peers(data: dict[str, Any]) -> Iterator[Finding]:
             message = f"{who[0]!r} from {who[1] or 'any host'} is listed twice"
             yield Finding(("receive", "accept_from", index), message)
         first[who] = index
+    yield from _associations(receive)
+    yield from _certificates(receive)
+
+
+def _associations(receive: dict[str, Any]) -> Iterator[Finding]:
+    """Check the limits of associations against each other."""
+    total = receive.get("max_associations", _default(Receive, "max_associations"))
+    if not _is_number(total):
+        return
+    for index, peer in enumerate(_list(receive.get("accept_from"))):
+        own = _mapping(peer).get("max_associations")
+        if _is_number(own) and own > total:
+            message = f"{own} is more than receive.max_associations ({total}), which holds for all"
+            here = ("receive", "accept_from", index, "max_associations")
+            yield Finding(here, message, Severity.NOTE)
+    processes = receive.get("processes", _default(Receive, "processes"))
+    if _is_number(processes) and processes > total:
+        message = f"{processes} processes for {total} associations: some will never have one"
+        yield Finding(("receive", "processes"), message, Severity.NOTE)
+
+
+def _certificates(receive: dict[str, Any]) -> Iterator[Finding]:
+    """Without TLS a peer shows no certificate, so a name for it would promise too much."""
+    if receive.get("tls") is not None:
+        return
+    for index, peer in enumerate(_list(receive.get("accept_from"))):
+        if _mapping(peer).get("certificate_name") is not None:
+            message = "peers show certificates only with receive.tls, which is left out"
+            yield Finding(("receive", "accept_from", index, "certificate_name"), message)
 
 
 def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
@@ -198,6 +227,10 @@ def _unreadable_file(path: Path) -> str | None:
 
 def _default(section: type[Any], name: str) -> Any:
     return section.model_fields[name].default
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

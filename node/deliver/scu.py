@@ -2,35 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import structlog
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
-from pynetdicom import AE, evt
-from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
+from pydicom.uid import ImplicitVRLittleEndian
 
 from node.config.model import Destination
-from node.dimse import VERIFICATION, send_at_once
+from node.deliver.association import Association, associate
+from node.deliver.negotiation import MAX_KEYS, Key
+from node.deliver.objects import DicomFile, read_file
+from node.deliver.wire import name_of
+from node.dimse import VERIFICATION
 from node.domain import DeliveryState, Outcome
 from node.errors import PermanentError, TransientError
 
-log = structlog.get_logger(__name__)
 
-MAX_SOP_CLASSES = 64
-"""Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each."""
+class Link:
+    """The way to one destination: an association that is opened when there is need of one.
 
-_NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-_CONVERTIBLE = (*_NATIVE, DeflatedExplicitVRLittleEndian)
-"""They differ in how elements are written and not in the pixels, as big endian does."""
+    It is used again for as long as the peer keeps it open and it was negotiated for what
+    comes. Not thread-safe.
+
+    Parameters
+    ----------
+    calling_ae_title
+        Of the node, where the destination has none of its own configured.
+    """
+
+    def __init__(self, destination: Destination, calling_ae_title: str) -> None:
+        self._destination = destination
+        self._calling_ae_title = calling_ae_title
+        self._association: Association | None = None
+        self._keys: dict[Key, None] = {}
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Propose these with the next association, beside those that came last."""
+        for key in keys:
+            self._keys.pop(key, None)
+            self._keys[key] = None
+        for key in list(self._keys)[:-MAX_KEYS]:
+            del self._keys[key]
+
+    def store(self, file: DicomFile) -> Outcome:
+        """Send one file and say what became of it.
+
+        An object that the destination cannot take at all is an outcome, too.
+
+        Raises
+        ------
+        Away
+            If there is no association to be had; nothing of the file was sent.
+        TransientError
+            If the association breaks, or there is no whole answer in time. The peer may or
+            may not have the object.
+        """
+        try:
+            return judge(self._open(file.key).store(file))
+        except PermanentError as error:
+            return Outcome(DeliveryState.FAILED, None, str(error))
+
+    def close(self) -> None:
+        """Release the association, if there is one."""
+        if self._association is not None:
+            self._association.release()
+            self._association = None
+
+    def _open(self, key: Key) -> Association:
+        association = self._association
+        if association is not None and not association.has_ended() and association.covers(key):
+            return association
+        self.close()
+        self.expect([key])
+        self._association = associate(self._destination, self._calling_ae_title, list(self._keys))
+        return self._association
 
 
 def send(
@@ -53,15 +97,20 @@ def send(
         If the destination cannot be reached or the association breaks; the files that were
         not reported are still to be sent.
     """
-    for batch, keys in _batches(paths):
-        contexts = [context for key in keys for context in _proposals(*key)]
-        association = _associate(destination, calling_ae_title, contexts)
+    files: list[DicomFile] = []
+    for path in paths:
         try:
-            for path in batch:
-                report(path, _store(association, path, destination))
+            files.append(read_file(path))
+        except PermanentError as error:
+            report(path, Outcome(DeliveryState.FAILED, None, str(error)))
+    for batch, keys in _batches(files):
+        link = Link(destination, calling_ae_title)
+        link.expect(keys)
+        try:
+            for file in batch:
+                report(file.path, link.store(file))
         finally:
-            if association.is_established:
-                association.release()
+            link.close()
 
 
 def echo(destination: Destination, calling_ae_title: str) -> None:
@@ -72,14 +121,16 @@ def echo(destination: Destination, calling_ae_title: str) -> None:
     TransientError
         If it cannot be reached, rejects the association, or does not answer.
     """
-    association = _associate(destination, calling_ae_title, [build_context(VERIFICATION)])
+    key = (str(VERIFICATION), str(ImplicitVRLittleEndian))
+    association = associate(destination, calling_ae_title, [key])
     try:
-        status = association.send_c_echo()
+        status = association.echo()
     finally:
-        if association.is_established:
-            association.release()
-    if status.get("Status") != 0x0000:
-        raise TransientError(f"{_name(destination)} did not answer the C-ECHO")
+        association.release()
+    if status != 0x0000:
+        raise TransientError(
+            f"{name_of(destination)} answered the C-ECHO with 0x{status:04X} instead of 0x0000"
+        )
 
 
 def judge(status: int) -> Outcome:
@@ -97,104 +148,15 @@ def judge(status: int) -> Outcome:
     return Outcome(DeliveryState.FAILED, status, f"refused with 0x{status:04X}")
 
 
-def _associate(
-    destination: Destination, calling_ae_title: str, contexts: list[PresentationContext]
-) -> Association:
-    ae = AE(destination.calling_ae_title or calling_ae_title)
-    ae.connection_timeout = destination.timeout_s
-    ae.acse_timeout = destination.timeout_s
-    ae.dimse_timeout = destination.timeout_s
-    ae.network_timeout = destination.timeout_s
-    association = ae.associate(
-        destination.host,
-        destination.port,
-        contexts=contexts,
-        ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
-    )
-    if association.is_established:
-        return association
-    if association.is_rejected:
-        raise TransientError(
-            f"{_name(destination)} rejected the association; does it know calling AE title "
-            f"{ae.ae_title!r}?"
-        )
-    if contexts and association.rejected_contexts and not association.accepted_contexts:
-        return association
-    raise TransientError(f"{_name(destination)} cannot be reached, or broke the association off")
-
-
-def _store(association: Association, path: Path, destination: Destination) -> Outcome:
-    try:
-        ds = dcmread(path)
-        prepared = _in_accepted_syntax(ds, association)
-    except PermanentError as error:
-        return Outcome(DeliveryState.FAILED, None, str(error))
-    if not association.is_established:
-        raise TransientError(f"{_name(destination)} broke the association off")
-    response = association.send_c_store(prepared)
-    if "Status" not in response:
-        raise TransientError(
-            f"{_name(destination)} did not answer a C-STORE within {destination.timeout_s:g} s"
-        )
-    return judge(int(response.Status))
-
-
-def _in_accepted_syntax(ds: Dataset, association: Association) -> Dataset:
-    """Bring an object into the transfer syntax the peer accepted for its SOP class."""
-    accepted = {
-        str(context.transfer_syntax[0])
-        for context in association.accepted_contexts
-        if context.abstract_syntax == ds.SOPClassUID
-    }
-    own = ds.file_meta.TransferSyntaxUID
-    if str(own) in accepted:
-        return ds
-    if not accepted:
-        raise PermanentError(
-            f"the destination does not accept SOP class {UID(ds.SOPClassUID).name} "
-            f"({ds.SOPClassUID})"
-        )
-    if own not in _CONVERTIBLE:
-        raise PermanentError(
-            f"the destination does not accept {own.name} for {UID(ds.SOPClassUID).name}"
-        )
-    # A data set that was read remembers its encoding; a new one takes that of the file meta.
-    converted = Dataset()
-    converted.update(ds)
-    converted.file_meta = ds.file_meta
-    converted.file_meta.TransferSyntaxUID = next(ts for ts in _NATIVE if str(ts) in accepted)
-    return converted
-
-
-def _key(path: Path) -> tuple[str, str]:
-    ds = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    return str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
-
-
-def _proposals(sop_class_uid: str, transfer_syntax_uid: str) -> list[PresentationContext]:
-    """One context for an object that goes as it is, or one for each native encoding.
-
-    Two contexts leave the choice to us: in a single one the peer chooses.
-    """
-    uid = UID(transfer_syntax_uid)
-    syntaxes = _NATIVE if uid in _CONVERTIBLE else (uid,)
-    return [build_context(sop_class_uid, [syntax]) for syntax in syntaxes]
-
-
-def _batches(paths: Sequence[Path]) -> list[tuple[list[Path], list[tuple[str, str]]]]:
+def _batches(files: Sequence[DicomFile]) -> list[tuple[list[DicomFile], list[Key]]]:
     """Files that fit one association, with their SOP classes and transfer syntaxes, each once."""
-    batches: list[tuple[list[Path], list[tuple[str, str]]]] = []
-    for path in paths:
-        key = _key(path)
-        if not batches or (key not in batches[-1][1] and len(batches[-1][1]) == MAX_SOP_CLASSES):
+    batches: list[tuple[list[DicomFile], list[Key]]] = []
+    for file in files:
+        full = bool(batches) and file.key not in batches[-1][1] and len(batches[-1][1]) == MAX_KEYS
+        if full or not batches:
             batches.append(([], []))
         batch, keys = batches[-1]
-        batch.append(path)
-        if key not in keys:
-            keys.append(key)
+        batch.append(file)
+        if file.key not in keys:
+            keys.append(file.key)
     return batches
-
-
-def _name(destination: Destination) -> str:
-    return f"{destination.ae_title} at {destination.host}:{destination.port}"

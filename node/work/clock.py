@@ -66,17 +66,21 @@ class StepClock:
             self.problem = f"internal error: {type(error).__name__}"
             log.error("step.broke", step=self._step, exc_info=error)
         seconds = time.perf_counter() - self._began
-        STEP_SECONDS.labels(step=self._step).observe(seconds)
-        self._ledger.record_step(
-            *self._key, StepRow(self._step, self._subject, seconds, self._clock(), self.problem)
-        )
-        (log.warning if self.problem else log.info)(
-            "step.failed" if self.problem else "step.done",
-            step=self._step,
-            subject=self._subject,
-            study_instance_uid=self._key[0],
-            revision=self._key[1],
-            seconds=round(seconds, 3),
-            **({"reason": self.problem} if self.problem else {}),
-        )
+        row = StepRow(self._step, self._subject, seconds, self._clock(), self.problem)
+        finish_step(self._ledger, *self._key, row)
         return True
+
+
+def finish_step(ledger: Ledger, study_instance_uid: str, revision: int, row: StepRow) -> None:
+    """Record, measure and log a step that has ended."""
+    STEP_SECONDS.labels(step=row.step).observe(row.seconds)
+    ledger.record_step(study_instance_uid, revision, row)
+    (log.warning if row.problem else log.info)(
+        "step.failed" if row.problem else "step.done",
+        step=row.step,
+        subject=row.subject,
+        study_instance_uid=study_instance_uid,
+        revision=revision,
+        seconds=round(row.seconds, 3),
+        **({"reason": row.problem} if row.problem else {}),
+    )

@@ -6,9 +6,9 @@ again: the same inputs give the same UIDs and the same bytes.
     plan       index + rules            → frozen plan
     infer      instances → volume       → result on the source grid       (one run)
     encode     result + source          → DICOM objects, and where they go (one run)
-    hand_over                           → the destinations that have something to get
-    deliver    objects                  → one destination
-    settle     deliveries               → the study's final state
+    hand_over  deliveries               → the senders, or the study's final state
+
+What is delivered, and how, is in `node.work.outbox`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 
 import structlog
 
@@ -27,14 +26,11 @@ from engines.package import Package
 from engines.pool import Pool
 from engines.types import Result
 from node.config.load import config_digest
-from node.config.model import Config, Destination
-from node.deliver.scu import send
+from node.config.model import Config
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
 from node.domain import (
     Artifact,
-    DeliveryState,
-    Outcome,
     Plan,
     PlannedRun,
     ResultContext,
@@ -43,20 +39,21 @@ from node.domain import (
     StudyState,
 )
 from node.encode.base import encode
-from node.errors import PermanentError, TransientError
-from node.metrics import OBJECTS_SENT
+from node.errors import PermanentError
+from node.plan.late import Earlier
 from node.plan.routing import plan_study
-from node.store.files import Files, instance_path, result_folder
+from node.store.delivery import DeliveryRow
+from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
-from node.store.ledger import DeliveryRow, Ledger, StepRow
+from node.store.ledger import Ledger, StepRow
 from node.work.cases import model_spec, model_specs, result_context
 from node.work.clock import StepClock
+from node.work.outbox import Means
 from node.work.product import dump_product, load_product
+from node.work.settle import LEFT_OUT, Settlement
 
 log = structlog.get_logger(__name__)
 
-LEFT_OUT = "gate"
-"""Step of a run that its package's gate has refused: a decision, not a failure."""
 PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
     "full": tuple(ResultKind),
     "plain": (ResultKind.SC,),
@@ -74,11 +71,36 @@ class Equipment:
     pool: Pool
     clock: Callable[[], datetime]
 
+    @property
+    def settlement(self) -> Settlement:
+        """What ends revisions, for the steps and for the senders."""
+        return Settlement(self.index, self.ledger, self.clock)
+
+    def means(self, owner: str, chance: Callable[[], float]) -> Means:
+        """What the senders of the process `owner` work with."""
+        return Means(
+            files=self.files,
+            ledger=self.ledger,
+            settlement=self.settlement,
+            clock=self.clock,
+            chance=chance,
+            owner=owner,
+            calling_ae_title=self.config.receive.ae_title,
+        )
+
 
 class Steps:
-    """The steps of the flow; `node.work.workflow` makes them durable."""
+    """The steps of the flow; `node.work.workflow` makes them durable.
 
-    def __init__(self, equipment: Equipment) -> None:
+    Parameters
+    ----------
+    handed_over
+        Called when there is something new to send.
+    """
+
+    def __init__(
+        self, equipment: Equipment, handed_over: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = equipment.config
         self._files = equipment.files
         self._index = equipment.index
@@ -87,6 +109,8 @@ class Steps:
         self._catalogue = equipment.pool.catalogue
         self._clock = equipment.clock
         self._config_digest = config_digest(equipment.config)
+        self._settlement = equipment.settlement
+        self._handed_over = handed_over
 
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
@@ -98,6 +122,7 @@ class Steps:
                 self._config.rules,
                 model_specs(self._catalogue),
                 self._config_digest,
+                self._earlier(study_instance_uid, revision),
             )
             plan, repeats = self._without_repeats(plan)
             plan = self._index.store_plan(plan)
@@ -110,7 +135,10 @@ class Steps:
             self.give_up(study_instance_uid, revision, f"plan: {step.problem}")
             return 0
         if not plan.runs and not sent_again:
-            state = StudyState.DONE if repeats else StudyState.NOT_ELIGIBLE
+            if plan.late:
+                state = StudyState.LATE
+            else:
+                state = StudyState.DONE if repeats else StudyState.NOT_ELIGIBLE
             reason = "; ".join(plan.not_run) or "no rule applies to any series"
             self._end(study_instance_uid, revision, state, reason)
         return len(plan.runs)
@@ -151,71 +179,10 @@ class Steps:
             self._ledger.record_artifacts(artifacts, run.key, self._clock())
         return not step.problem
 
-    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]:
-        """Name the destinations that have something to get; without any the revision ends."""
-        waiting = self._ledger.deliveries(study_instance_uid, revision, state=DeliveryState.WAITING)
-        if waiting:
-            self._index.set_state(study_instance_uid, revision, StudyState.DELIVERING, "")
-        else:
-            self.settle(study_instance_uid, revision)
-        return sorted({row.destination for row in waiting})
-
-    def deliver(
-        self, study_instance_uid: str, revision: int, destination: str, attempt: int
-    ) -> float | None:
-        """Send what still waits for a destination.
-
-        Returns
-        -------
-        float or None
-            Seconds to wait before the next try, or None if nothing waits any more.
-        """
-        rows = self._waiting(study_instance_uid, revision, destination)
-        if not rows:
-            return None
-        subject = destination if attempt == 1 else f"{destination} (try {attempt})"
-        configured = self._config.destinations.get(destination)
-        if configured is None:
-            self._fail(rows, f"the configuration has no destination {destination!r} any more")
-            return None
-        with self._timed(study_instance_uid, revision, "deliver", subject) as step:
-            problem = self._send(rows, configured, destination)
-            rows = self._waiting(study_instance_uid, revision, destination)
-            step.problem = problem or "; ".join(sorted({row.reason for row in rows}))
-        if not rows:
-            return None
-        retry = configured.retry
-        if self._clock() - rows[0].created_at > timedelta(hours=retry.give_up_after_h):
-            hours = f"{retry.give_up_after_h:g} h"
-            self._fail(rows, f"gave up after {attempt} tries in {hours}: {step.problem}")
-            return None
-        return min(retry.first_s * 2.0 ** min(attempt - 1, 30), retry.longest_s)
-
-    def settle(self, study_instance_uid: str, revision: int) -> None:
-        """Give the revision its final state once no delivery waits."""
-        if self._revision(study_instance_uid, revision).finished_at is not None:
-            return
-        deliveries = self._ledger.deliveries(study_instance_uid, revision)
-        if any(row.state is DeliveryState.WAITING for row in deliveries):
-            return
-        steps = self._ledger.steps(study_instance_uid, revision)
-        left_out = [f"left out {s.subject}: {s.problem}" for s in steps if s.step == LEFT_OUT]
-        problems = [
-            f"{row.step} {row.subject}: {row.problem}"
-            for row in steps
-            if row.problem and row.step not in ("deliver", LEFT_OUT)
-        ] + [
-            f"{row.kind} of {row.model} to {row.destination}: {row.reason}"
-            for row in deliveries
-            if row.state is DeliveryState.FAILED
-        ]
-        if problems:
-            state = StudyState.FAILED
-        elif left_out and not deliveries:
-            state = StudyState.NOT_ELIGIBLE
-        else:
-            state = StudyState.DONE
-        self._end(study_instance_uid, revision, state, "; ".join([*problems, *left_out]))
+    def hand_over(self, study_instance_uid: str, revision: int) -> None:
+        """Leave the rest to the senders; a revision of which nothing waits ends here."""
+        self._settlement.hand_over(study_instance_uid, revision)
+        self._handed_over()
 
     def _leave_out(
         self, study_instance_uid: str, revision: int, subject: str, why: NotApplicable
@@ -234,14 +201,24 @@ class Steps:
         self._end(study_instance_uid, revision, StudyState.FAILED, reason)
 
     def _end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
-        self._index.set_state(study_instance_uid, revision, state, reason, self._clock())
-        log.info(
-            "study.settled",
-            study_instance_uid=study_instance_uid,
-            revision=revision,
-            state=str(state),
-            reason=reason,
-        )
+        self._settlement.end(study_instance_uid, revision, state, reason)
+
+    def _earlier(self, study_instance_uid: str, revision: int) -> Earlier | None:
+        """Gather what the revisions before one have made, or are still making."""
+        before = [
+            row for row in self._index.revisions(study_instance_uid) if row.revision < revision
+        ]
+        if not before:
+            return None
+        runs = [
+            run
+            for row in before
+            if row.plan is not None
+            for run in row.plan.runs
+            if row.finished_at is None
+            or self._ledger.revision_that_made(study_instance_uid, run.key) is not None
+        ]
+        return Earlier(before[-1].revision, before[-1].complete_at, runs)
 
     def _without_repeats(self, plan: Plan) -> tuple[Plan, list[PlannedRun]]:
         """Take out the runs whose objects an earlier revision has already made."""
@@ -264,7 +241,7 @@ class Steps:
         return self._ledger.retry_failed(study_instance_uid, run.key, revision, self._clock())
 
     def _read(self, run: PlannedRun) -> Source:
-        paths = [self._files.path(instance_path(digest)) for digest in run.instance_digests]
+        paths = [self._files.instance(digest) for digest in run.instance_digests]
         if model_spec(self._package(run)).per_image:
             return read_image(paths[0])
         return read_series(paths)
@@ -297,57 +274,19 @@ class Steps:
                     path=path,
                     sha256=hashlib.sha256(content).hexdigest(),
                     destinations=self._takers(encoded.kind, run.destinations),
+                    priority=run.priority,
                 )
             )
         return artifacts
 
     def _takers(self, kind: ResultKind, destinations: Sequence[str]) -> tuple[str, ...]:
         known = self._config.destinations
-        # One that has gone since the plan was made stays: `deliver` says why it gets nothing.
+        # One that has gone since the plan was made stays: the senders say why it gets nothing.
         return tuple(
             name
             for name in destinations
             if name not in known or kind in PROFILE_KINDS[known[name].profile]
         )
-
-    def _send(self, rows: Sequence[DeliveryRow], destination: Destination, name: str) -> str:
-        """Send and record each outcome; return why the association failed, or nothing."""
-        by_path = {self._files.path(row.path): row for row in rows}
-
-        def report(path: Path, outcome: Outcome) -> None:
-            """Record what became of one file as soon as the destination has answered."""
-            row = by_path[path]
-            self._ledger.record_outcome(row.sop_instance_uid, name, outcome, self._clock())
-            OBJECTS_SENT.labels(destination=name, outcome=str(outcome.state)).inc()
-            log.info(
-                "object.sent",
-                sop_instance_uid=row.sop_instance_uid,
-                kind=str(row.kind),
-                destination=name,
-                outcome=str(outcome.state),
-                reason=outcome.reason,
-            )
-
-        try:
-            send(list(by_path), destination, self._config.receive.ae_title, report)
-        except TransientError as error:
-            log.warning("delivery.interrupted", destination=name, reason=str(error))
-            return str(error)
-        return ""
-
-    def _waiting(self, study: str, revision: int, destination: str) -> list[DeliveryRow]:
-        return self._ledger.deliveries(
-            study, revision, destination=destination, state=DeliveryState.WAITING
-        )
-
-    def _fail(self, rows: Sequence[DeliveryRow], reason: str) -> None:
-        for row in rows:
-            self._ledger.record_outcome(
-                row.sop_instance_uid,
-                row.destination,
-                Outcome(DeliveryState.FAILED, row.status, reason),
-                self._clock(),
-            )
 
     def _package(self, run: PlannedRun) -> Package:
         try:

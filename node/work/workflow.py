@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import structlog
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from node.work.clock import worth_retrying
 
@@ -20,15 +20,13 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 Study: TypeAlias = Callable[[str, int], None]
-Delivery: TypeAlias = Callable[[str, int, str, int], None]
-GiveUp: TypeAlias = Callable[[str, int, str], None]
 
 FLOW_VERSION = "schema-1"
 """Changes only when a workflow of the earlier release could not be finished by this one."""
 STUDIES = "studies"
-DELIVERIES = "deliveries"
-DELIVERIES_AT_ONCE = 8
-POLLING_INTERVAL_S = 0.1
+EARLIER_DELIVERIES = "deliveries"
+"""Queue of 0.1.0, in which every try of every delivery was a workflow of its own."""
+POLLING_INTERVAL_S = 0.2
 MAX_RECOVERY_ATTEMPTS = 10
 """A study that has taken its process down this often is given up: it must not stop the others."""
 
@@ -56,18 +54,8 @@ class FlowSteps(Protocol):
         """Return whether its objects are written."""
         ...
 
-    def hand_over(self, study_instance_uid: str, revision: int) -> list[str]:
-        """Return the destinations that have something to get."""
-        ...
-
-    def deliver(
-        self, study_instance_uid: str, revision: int, destination: str, attempt: int
-    ) -> float | None:
-        """Return the seconds to wait before the next try, or None."""
-        ...
-
-    def settle(self, study_instance_uid: str, revision: int) -> None:
-        """Give the revision its final state if nothing waits."""
+    def hand_over(self, study_instance_uid: str, revision: int) -> None:
+        """Leave the delivery to the senders."""
         ...
 
     def abandon(self, study_instance_uid: str, revision: int, run_number: int, reason: str) -> None:
@@ -88,12 +76,16 @@ class Flow:
         Does the work.
     database_url
         Of the index; the flow keeps its own tables beside it.
+    executor_id
+        From `this_executor`.
     studies_at_once
         Studies in work at the same time in this process.
     """
 
-    def __init__(self, steps: FlowSteps, database_url: str, studies_at_once: int) -> None:
-        self.executor_id = f"{socket.gethostname()}:work"
+    def __init__(
+        self, steps: FlowSteps, database_url: str, executor_id: str, studies_at_once: int
+    ) -> None:
+        self.executor_id = executor_id
         self._studies_at_once = studies_at_once
         config: DBOSConfig = {
             "name": "wetread",
@@ -115,12 +107,7 @@ class Flow:
             polling_interval_sec=POLLING_INTERVAL_S,
             on_conflict="always_update",
         )
-        DBOS.register_queue(
-            DELIVERIES,
-            worker_concurrency=DELIVERIES_AT_ONCE,
-            polling_interval_sec=POLLING_INTERVAL_S,
-            on_conflict="always_update",
-        )
+        _cancel_earlier_deliveries()
 
     def enqueue_study(self, study_instance_uid: str, revision: int) -> None:
         """Enqueue a revision; it is enqueued only once however often this is called."""
@@ -147,39 +134,34 @@ class Flow:
         DBOS.destroy()
 
 
+def this_executor() -> str:
+    """Name of the work process of this host, the same after a restart."""
+    return f"{socket.gethostname()}:work"
+
+
 def _register(steps: FlowSteps) -> Study:
+    @DBOS.workflow(name="delivery")
+    def delivery(_study: str, _revision: int, _destination: str, _attempt: int) -> None:
+        """Do nothing: a delivery of 0.1.0 that is recovered before it is cancelled."""
+
+    return _study_workflow(steps)
+
+
+def _cancel_earlier_deliveries() -> None:
+    """End the workflows in which 0.1.0 delivered; what they would send waits in the ledger."""
+    while earlier := DBOS.list_workflows(
+        name="delivery",
+        status=["ENQUEUED", "DELAYED", "PENDING"],
+        limit=1000,
+        load_input=False,
+        load_output=False,
+    ):
+        DBOS.cancel_workflows([status.workflow_id for status in earlier])
+    DBOS.delete_queue(EARLIER_DELIVERIES)
+
+
+def _study_workflow(steps: FlowSteps) -> Study:
     give_up = _durable(steps.give_up)
-    return _study_workflow(steps, give_up, _delivery_workflow(steps, give_up))
-
-
-def _delivery_workflow(steps: FlowSteps, give_up: GiveUp) -> Delivery:
-    deliver = _durable(steps.deliver)
-    settle = _durable(steps.settle)
-
-    @DBOS.workflow(name="delivery", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
-    def delivery(study_instance_uid: str, revision: int, destination: str, attempt: int) -> None:
-        """One try at one destination.
-
-        A delivery that must wait ends and is enqueued again: a sleeping one holds a thread.
-        """
-        try:
-            wait_s = deliver(study_instance_uid, revision, destination, attempt)
-            if wait_s is None:
-                settle(study_instance_uid, revision)
-        except Exception as error:  # a delivery always ends in a state that is shown
-            log.exception("delivery.failed", study_instance_uid=study_instance_uid)
-            reason = f"delivery to {destination}: internal error: {type(error).__name__}"
-            give_up(study_instance_uid, revision, reason)
-            return
-        if wait_s is not None:
-            _enqueue_delivery(
-                delivery, study_instance_uid, revision, destination, attempt + 1, wait_s
-            )
-
-    return delivery
-
-
-def _study_workflow(steps: FlowSteps, give_up: GiveUp, delivery: Delivery) -> Study:
     plan = _durable(steps.plan)
     infer = _durable(steps.infer)
     encode = _durable(steps.encode)
@@ -201,13 +183,10 @@ def _study_workflow(steps: FlowSteps, give_up: GiveUp, delivery: Delivery) -> St
         try:
             for run in range(plan(study_instance_uid, revision)):
                 carry_out(study_instance_uid, revision, run)
-            destinations = hand_over(study_instance_uid, revision)
+            hand_over(study_instance_uid, revision)
         except Exception as error:  # a study always ends in a state that is shown
             log.exception("study.failed", study_instance_uid=study_instance_uid)
             give_up(study_instance_uid, revision, f"internal error: {type(error).__name__}")
-            return
-        for destination in destinations:
-            _enqueue_delivery(delivery, study_instance_uid, revision, destination, 1, 0.0)
 
     return study
 
@@ -221,18 +200,3 @@ def _durable(method: Callable[P, R]) -> Callable[P, R]:
         return method(*args, **kwargs)
 
     return step
-
-
-def _enqueue_delivery(
-    delivery: Delivery,
-    study_instance_uid: str,
-    revision: int,
-    destination: str,
-    attempt: int,
-    wait_s: float,
-) -> None:
-    name = f"delivery/{study_instance_uid}/r{revision}/{destination}/{attempt}"
-    with SetWorkflowID(name), SetEnqueueOptions(delay_seconds=wait_s or None):
-        DBOS.enqueue_workflow(
-            DELIVERIES, delivery, study_instance_uid, revision, destination, attempt
-        )

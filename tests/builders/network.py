@@ -46,6 +46,11 @@ class Peer:
         Accepted SOP classes; None: all storage classes.
     transfer_syntaxes
         Accepted transfer syntaxes.
+
+    Attributes
+    ----------
+    abort_at
+        Data set → whether to abort the association instead of answering.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class Peer:
     ) -> None:
         self.stored: list[Dataset] = []
         self.associations = 0
+        self.calling: list[str] = []
         self.answer = answer
+        self.abort_at: Callable[[Dataset], bool] = lambda _ds: False
         ae = AE(ae_title)
         ae.require_called_aet = True
         classes = sop_classes or [c.abstract_syntax for c in AllStoragePresentationContexts]
@@ -76,12 +83,16 @@ class Peer:
         )
         self.port = int(self._server.socket.getsockname()[1])
 
-    def _on_established(self, _event: evt.Event) -> None:
+    def _on_established(self, event: evt.Event) -> None:
         self.associations += 1
+        self.calling.append(event.assoc.requestor.ae_title)
 
     def _on_store(self, event: evt.Event) -> int:
         ds = event.dataset
         ds.file_meta = event.file_meta
+        if self.abort_at(ds):
+            event.assoc.abort()
+            return 0x0110
         status = self.answer(ds)
         if status == 0x0000:
             self.stored.append(ds)

@@ -51,11 +51,19 @@ class Server:
         data = self._folder / "data"
         options = ("--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust")
         self._run("initdb", "-D", data, "-U", SUPERUSER, *options)
+        self._begin()
+
+    def restart(self) -> None:
+        """Stop it with all its connections, as after a crash, and start it on the same port."""
+        self.stop()
+        self._begin()
+
+    def _begin(self) -> None:
         settings = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 "
             f"-c unix_socket_directories={self._folder} -c fsync=off"
         )
-        log = self._folder / "log"
+        data, log = self._folder / "data", self._folder / "log"
         self._run("pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start")
 
     def stop(self) -> None:

@@ -13,14 +13,18 @@ from pydicom.dataset import Dataset
 
 from engines.pool import Pool
 from node.config.model import Config
-from node.domain import Plan
-from node.receive.keep import Keeper, Kept, Received
+from node.domain import DeliveryState, Plan
+from node.receive.keep import Keeper
+from node.receive.store_request import Kept
 from node.store.database import database_url, open_database
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger
+from node.work.outbox import Outbox
+from node.work.senders import Senders
 from node.work.steps import Equipment, Steps
 from tests.builders.records import NOON
+from tests.builders.wire import keep
 from tests.node.running import tiny_models
 
 CT_RULE = {
@@ -87,16 +91,12 @@ class ByHand:
         self.index = Index(self._engine)
         self.ledger = ledger(self._engine)
         self._pool = Pool(self.models, backend=self.config.work.backend, threads=1)
-        self.steps = Steps(
-            Equipment(
-                self.config,
-                self.files,
-                self.index,
-                self.ledger,
-                self._pool,
-                self.clock,
-            )
+        equipment = Equipment(
+            self.config, self.files, self.index, self.ledger, self._pool, self.clock
         )
+        self.steps = Steps(equipment)
+        # Without chance every wait is as long as it can be.
+        self.senders = Senders(self.config.destinations, equipment.means("this host", lambda: 0.0))
 
     def close(self) -> None:
         """Give back what a process holds."""
@@ -105,8 +105,11 @@ class ByHand:
 
     def receive(self, images: Sequence[Dataset]) -> list[Kept]:
         """Keep images as the receiver does."""
-        keeper = Keeper(self.files, self.index, self.ledger, self.clock)
-        return [keeper.keep(_received(ds)) for ds in images]
+        keeper = Keeper(self.files, self.index, self.clock)
+        try:
+            return [keep(keeper, ds) for ds in images]
+        finally:
+            keeper.close()
 
     def complete(self, images: Sequence[Dataset]) -> str:
         """Receive images and close the next revision of their study; return the study's UID."""
@@ -118,18 +121,21 @@ class ByHand:
         return uid
 
     def make(self, uid: str, revision: int = 1) -> list[str]:
-        """Do all steps up to the hand-over, as the workflow does, and return the destinations."""
+        """Do all steps, as the workflow does, and return the destinations that wait."""
         for run in range(self.steps.plan(uid, revision)):
             if self.steps.infer(uid, revision, run):
                 self.steps.encode(uid, revision, run)
-        return self.steps.hand_over(uid, revision)
+        self.steps.hand_over(uid, revision)
+        waiting = self.ledger.deliveries(uid, revision, state=DeliveryState.WAITING)
+        return sorted({row.destination for row in waiting})
 
-    def deliver(self, uid: str, revision: int = 1, attempt: int = 1) -> float | None:
-        """Try to deliver to ``pacs``, and settle if nothing waits, as the workflow does."""
-        wait_s = self.steps.deliver(uid, revision, "pacs", attempt)
-        if wait_s is None:
-            self.steps.settle(uid, revision)
-        return wait_s
+    def deliver(self, destination: str = "pacs") -> None:
+        """Send what is due for a destination now, as one of its threads does."""
+        self.outbox(destination).work_off()
+
+    def outbox(self, destination: str = "pacs") -> Outbox:
+        """The outbox of a destination."""
+        return self.senders.outboxes[destination]
 
     def revision(self, uid: str, revision: int = 1) -> RevisionRow:
         """One revision, which is there."""
@@ -156,19 +162,3 @@ class ByHand:
     def problems(self, uid: str, revision: int = 1) -> list[str]:
         """What the steps that failed have said."""
         return [row.problem for row in self.ledger.steps(uid, revision) if row.problem]
-
-
-def _received(ds: Dataset) -> Received:
-    stream = BytesIO()
-    ds.save_as(stream, enforce_file_format=True)
-    stream.seek(0)
-    meta = dcmread(stream, stop_before_pixels=True).file_meta
-    # Preamble, prefix, the group length element itself, and the group.
-    data_set = stream.getvalue()[144 + meta.FileMetaInformationGroupLength :]
-    return Received(
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        transfer_syntax_uid=str(meta.TransferSyntaxUID),
-        calling_ae_title="CT1",
-        data_set=data_set,
-    )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
 import pytest
 
-from node.store.database import database_url
+from node.store.database import SQLITE_FILE, database_url
 from node.work.workflow import Flow
 from tests.builders.network import wait_until
 
@@ -35,15 +40,9 @@ class Script:
     def encode(self, _uid, _revision, run):
         return self._next("encode", True, run)
 
-    def hand_over(self, _uid, _revision):
-        return self._next("hand_over", ["pacs"])
-
-    def deliver(self, _uid, _revision, destination, attempt):
-        return self._next("deliver", None, destination, attempt)
-
-    def settle(self, uid, revision):
-        self._next("settle", None)
-        self.ended.append((uid, revision, "settled"))
+    def hand_over(self, uid, revision):
+        self._next("hand_over", None)
+        self.ended.append((uid, revision, "handed over"))
 
     def abandon(self, _uid, _revision, run, reason):
         return self._next("abandon", None, run, reason)
@@ -58,7 +57,7 @@ def play(tmp_path):
     flows = []
 
     def start(script):
-        flow = Flow(script, database_url("sqlite", tmp_path), 1)
+        flow = Flow(script, database_url("sqlite", tmp_path), "this host:work", 1)
         flows.append(flow)
         flow.launch()
         flow.enqueue_study("1.2.3", 1)
@@ -83,10 +82,8 @@ def test_a_study_enqueued_twice_goes_through_its_steps_once(play):
         ("infer", 1),
         ("encode", 1),
         ("hand_over",),
-        ("deliver", "pacs", 1),
-        ("settle",),
     ]
-    assert script.ended == [("1.2.3", 1, "settled")]
+    assert script.ended == [("1.2.3", 1, "handed over")]
     assert flow.take_over("another host:work") == 0
     assert flow.poisoned() == []
 
@@ -100,22 +97,13 @@ def test_a_run_that_cannot_be_inferred_is_not_encoded_and_the_next_one_is(play):
     assert ("encode", 1) in script.calls
 
 
-def test_a_delivery_that_must_wait_is_enqueued_again_with_the_next_attempt(play):
-    script = Script(deliver=[0.1, 0.1, None])
-
-    play(script)
-
-    tries = [call for call in script.calls if call[0] == "deliver"]
-    assert tries == [("deliver", "pacs", attempt) for attempt in (1, 2, 3)]
-
-
 def test_a_step_that_a_full_disk_stopped_is_called_again(play):
     script = Script(encode=[OSError(28, "No space left on device"), True])
 
     play(script)
 
     assert script.calls.count(("encode", 0)) == 2
-    assert script.ended == [("1.2.3", 1, "settled")]
+    assert script.ended == [("1.2.3", 1, "handed over")]
 
 
 @pytest.mark.parametrize("step", ["plan", "hand_over"])
@@ -127,15 +115,6 @@ def test_a_step_that_breaks_ends_the_study_as_failed_without_quoting(play, step)
     assert script.ended == [("1.2.3", 1, "internal error: RuntimeError")]
 
 
-@pytest.mark.parametrize("step", ["deliver", "settle"])
-def test_a_delivery_that_breaks_ends_the_study_as_failed_too(play, step):
-    script = Script(**{step: [RuntimeError("Builder^Patient")]})
-
-    play(script)
-
-    assert script.ended == [("1.2.3", 1, "delivery to pacs: internal error: RuntimeError")]
-
-
 def test_a_run_that_breaks_is_abandoned_and_the_next_one_goes_on(play):
     script = Script(runs=2, infer=[RuntimeError("unforeseen"), True])
 
@@ -143,4 +122,45 @@ def test_a_run_that_breaks_is_abandoned_and_the_next_one_goes_on(play):
 
     assert ("abandon", 0, "internal error: RuntimeError") in script.calls
     assert ("encode", 1) in script.calls
-    assert script.ended == [("1.2.3", 1, "settled")]
+    assert script.ended == [("1.2.3", 1, "handed over")]
+
+
+EARLIER = """
+import sys
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+
+DBOS(config={"name": "wetread", "system_database_url": sys.argv[1], "executor_id": "this host:work",
+             "application_version": "schema-1", "log_level": "ERROR"})
+
+@DBOS.workflow(name="delivery")
+def delivery(study, revision, destination, attempt):
+    print("tried")
+
+DBOS.launch()
+DBOS.register_queue("deliveries", worker_concurrency=8, polling_interval_sec=0.1,
+                    on_conflict="always_update")
+for number, delay_s in ((1, None), (2, 3600.0)):
+    name = f"delivery/1.2.3/r1/pacs/{number}"
+    with SetWorkflowID(name), SetEnqueueOptions(delay_seconds=delay_s):
+        DBOS.enqueue_workflow("deliveries", delivery, "1.2.3", 1, "pacs", number)
+DBOS.destroy()
+"""
+
+
+def test_deliveries_that_wait_as_workflows_of_the_first_release_are_cancelled(play, tmp_path):
+    url = database_url("sqlite", tmp_path)
+    subprocess.run([sys.executable, "-c", EARLIER, url], check=True, timeout=60)
+    script = Script()
+
+    flow = play(script)
+
+    assert script.ended == [("1.2.3", 1, "handed over")]
+    with closing(sqlite3.connect(tmp_path / SQLITE_FILE)) as database:
+        rows = database.execute(
+            "select workflow_uuid, status from workflow_status where name = 'delivery'"
+        ).fetchall()
+    states = dict(rows)
+    assert set(states) == {"delivery/1.2.3/r1/pacs/1", "delivery/1.2.3/r1/pacs/2"}
+    assert states["delivery/1.2.3/r1/pacs/2"] == "CANCELLED"
+    assert set(states.values()) <= {"CANCELLED", "SUCCESS"}
+    assert flow.poisoned() == []
