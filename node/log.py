@@ -119,7 +119,8 @@ def configure_logging(
     root.setLevel(level.upper())
     for name in _NOISY:
         library = logging.getLogger(name)
-        library.handlers = []
+        # Not an empty list: into that dbos puts a handler of its own, which quotes messages.
+        library.handlers = [logging.NullHandler()]
         library.propagate = True
         library.setLevel(max(logging.WARNING, root.level))
     for name in _SILENT:

@@ -18,14 +18,20 @@ from node.deliver import commands
 from node.deliver.negotiation import Agreement, Key, agreement, proposals, rejection, request
 from node.deliver.objects import DicomFile, data_set
 from node.deliver.wire import MAX_ANSWER_BYTES, Wire, connect, frame
-from node.dimse import VERIFICATION
+from node.dimse import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    IS_COMMAND,
+    IS_LAST,
+    P_DATA_TF,
+    RELEASE_RP,
+    RELEASE_RQ,
+    VERIFICATION,
+)
 from node.errors import Away, TransientError
-
-ASSOCIATE_AC: Final = 0x02
-ASSOCIATE_RJ: Final = 0x03
-RELEASE_RQ: Final = 0x05
-RELEASE_RP: Final = 0x06
-ABORT: Final = 0x07
 
 RELEASE_WITHIN_S: Final = 2.0
 """A peer that does not agree to the end in time does not keep the next delivery waiting."""
@@ -89,7 +95,7 @@ class Association:
                 for block in blocks:
                     self._wire.send(first + block)
                     first = []
-                return self._answer(commands.C_STORE_RQ)
+                return self._answer(C_STORE_RQ)
             except BaseException:
                 self.abort()
                 raise
@@ -115,7 +121,7 @@ class Association:
         command = commands.echo_request(self._next_message_id(), VERIFICATION)
         try:
             self._wire.send(commands.command_pdus(context_id, command, self._fragment_bytes))
-            return self._answer(commands.C_ECHO_RQ)
+            return self._answer(C_ECHO_RQ)
         except BaseException:
             self.abort()
             raise
@@ -165,13 +171,13 @@ class Association:
         command_set = bytearray()
         while len(command_set) <= MAX_ANSWER_BYTES:
             kind, body = self._read_pdu(deadline)
-            if kind != commands.P_DATA_TF:
+            if kind != P_DATA_TF:
                 raise ValueError(f"a PDU of type 0x{kind:02X} instead of a response")
             for control, fragment in commands.fragments(body):
-                if not control & commands.IS_COMMAND:
+                if not control & IS_COMMAND:
                     raise ValueError("a data set with the response")
                 command_set += fragment
-                if control & commands.IS_LAST:
+                if control & IS_LAST:
                     return bytes(command_set)
         raise ValueError(f"a command set of more than {MAX_ANSWER_BYTES} bytes")
 

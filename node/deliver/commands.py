@@ -10,26 +10,28 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-P_DATA_TF: Final = 0x04
-C_STORE_RQ: Final = 0x0001
-C_ECHO_RQ: Final = 0x0030
-RESPONSE: Final = 0x8000
+from node.dimse import C_ECHO_RQ, C_STORE_RQ, IS_COMMAND, IS_LAST, P_DATA_TF, RESPONSE
+from node.dimse.command_set import (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    COMMAND_DATA_SET_TYPE,
+    COMMAND_FIELD,
+    MESSAGE_ID,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    NO_DATA_SET,
+    PRIORITY,
+    STATUS,
+    decode,
+    element,
+    encode,
+    number_of,
+    us,
+)
 
-_ELEMENT: Final = struct.Struct("<HHI")
-_US: Final = struct.Struct("<H")
 _PDU: Final = struct.Struct(">BxIIBB")
 _PDV: Final = struct.Struct(">IBB")
-
-_COMMAND_FIELD: Final = 0x0100
-_RESPONDED_TO: Final = 0x0120
-_STATUS: Final = 0x0900
-_NO_DATA_SET: Final = 0x0101
 _DATA_SET: Final = 0x0001
 _MEDIUM: Final = 0x0000
-
-IS_COMMAND: Final = 0x01
-IS_LAST: Final = 0x02
-"""Bits of a message control header (PS3.8 Section E.2)."""
 
 PDV_OVERHEAD: Final = 6
 """Bytes of the maximum PDU length that are not the fragment: item length, context, header."""
@@ -38,24 +40,24 @@ BLOCK_BYTES: Final = 262144
 
 
 def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Encode a C-STORE-RQ (PS3.7 Section 9.3.1.1), implicit VR little endian."""
-    return _command_set(
-        _uid(0x0002, sop_class_uid)
-        + _us(_COMMAND_FIELD, C_STORE_RQ)
-        + _us(0x0110, message_id)
-        + _us(0x0700, _MEDIUM)
-        + _us(0x0800, _DATA_SET)
-        + _uid(0x1000, sop_instance_uid)
+    """Encode a C-STORE-RQ (PS3.7 Section 9.3.1.1)."""
+    return encode(
+        _uid(AFFECTED_SOP_CLASS_UID, sop_class_uid),
+        us(COMMAND_FIELD, C_STORE_RQ),
+        us(MESSAGE_ID, message_id),
+        us(PRIORITY, _MEDIUM),
+        us(COMMAND_DATA_SET_TYPE, _DATA_SET),
+        _uid(AFFECTED_SOP_INSTANCE_UID, sop_instance_uid),
     )
 
 
 def echo_request(message_id: int, sop_class_uid: str) -> bytes:
     """Encode a C-ECHO-RQ (PS3.7 Section 9.3.5.1)."""
-    return _command_set(
-        _uid(0x0002, sop_class_uid)
-        + _us(_COMMAND_FIELD, C_ECHO_RQ)
-        + _us(0x0110, message_id)
-        + _us(0x0800, _NO_DATA_SET)
+    return encode(
+        _uid(AFFECTED_SOP_CLASS_UID, sop_class_uid),
+        us(COMMAND_FIELD, C_ECHO_RQ),
+        us(MESSAGE_ID, message_id),
+        us(COMMAND_DATA_SET_TYPE, NO_DATA_SET),
     )
 
 
@@ -67,14 +69,14 @@ def status_of(command_set: bytes, command_field: int, message_id: int) -> int:
     ValueError
         If it is no command set, no response of that kind, or one to another message.
     """
-    values = dict(_elements(command_set))
-    field = _number(values, _COMMAND_FIELD)
+    values = decode(command_set)
+    field = number_of(values, COMMAND_FIELD)
     if field != command_field | RESPONSE:
         raise ValueError(f"a message 0x{field:04X} instead of 0x{command_field | RESPONSE:04X}")
-    answered = _number(values, _RESPONDED_TO)
+    answered = number_of(values, MESSAGE_ID_BEING_RESPONDED_TO)
     if answered != message_id:
         raise ValueError(f"a response to message {answered} instead of {message_id}")
-    return _number(values, _STATUS)
+    return number_of(values, STATUS)
 
 
 def fragments(body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -163,38 +165,5 @@ def _pdu_header(context_id: int, control: int, fragment: int) -> bytes:
     return _PDU.pack(P_DATA_TF, fragment + PDV_OVERHEAD, fragment + 2, context_id, control)
 
 
-def _command_set(body: bytes) -> bytes:
-    return _element(0x0000, struct.pack("<I", len(body))) + body
-
-
-def _element(element: int, value: bytes) -> bytes:
-    return _ELEMENT.pack(0, element, len(value)) + value
-
-
-def _uid(element: int, uid: str) -> bytes:
-    value = uid.encode("ascii")
-    return _element(element, value + b"\0" * (len(value) % 2))
-
-
-def _us(element: int, value: int) -> bytes:
-    return _element(element, _US.pack(value))
-
-
-def _elements(command_set: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(command_set):
-        if len(command_set) - at < _ELEMENT.size:
-            raise ValueError("a command set that ends inside an element")
-        group, element, length = _ELEMENT.unpack_from(command_set, at)
-        at += _ELEMENT.size
-        if group or at + length > len(command_set):
-            raise ValueError(f"a command set with ({group:04X},{element:04X}) of {length} bytes")
-        yield element, command_set[at : at + length]
-        at += length
-
-
-def _number(values: dict[int, bytes], element: int) -> int:
-    value = values.get(element, b"")
-    if len(value) != _US.size:
-        raise ValueError(f"a command set without a usable (0000,{element:04X})")
-    return int(_US.unpack(value)[0])
+def _uid(number: int, uid: str) -> bytes:
+    return element(number, uid.encode("ascii"))

@@ -13,16 +13,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-)
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_requestor
 
 from node.deliver.wire import MAX_ANSWER_BYTES, frame
-from node.dimse import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dimse import APPLICATION_CONTEXT, ASSOCIATE_AC, ASSOCIATE_RJ
+from node.dimse.user_information import user_information
 
 Key: TypeAlias = tuple[str, str]
 """SOP class and transfer syntax of an object: what an association must be negotiated for."""
@@ -74,20 +70,12 @@ def proposals(keys: Iterable[Key]) -> list[PresentationContext]:
 
 def request(contexts: Sequence[PresentationContext], calling: str, called: str) -> bytes:
     """Encode the A-ASSOCIATE-RQ."""
-    longest, implementation, version = (
-        MaximumLengthNotification(),
-        ImplementationClassUIDNotification(),
-        ImplementationVersionNameNotification(),
-    )
-    longest.maximum_length_received = MAX_ANSWER_BYTES
-    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     primitive = A_ASSOCIATE()
     primitive.application_context_name = APPLICATION_CONTEXT
     primitive.calling_ae_title = calling
     primitive.called_ae_title = called
     primitive.presentation_context_definition_list = list(contexts)
-    primitive.user_information = [longest, implementation, version]
+    primitive.user_information = user_information(MAX_ANSWER_BYTES)
     return A_ASSOCIATE_RQ(primitive).encode()
 
 
@@ -101,7 +89,7 @@ def agreement(contexts: Sequence[PresentationContext], body: bytes) -> Agreement
     ValueError
         If it cannot be decoded.
     """
-    answer: Any = _decoded(A_ASSOCIATE_AC(), 0x02, body).to_primitive()
+    answer: Any = _decoded(A_ASSOCIATE_AC(), ASSOCIATE_AC, body).to_primitive()
     answered = negotiate_as_requestor(
         list(contexts), answer.presentation_context_definition_results_list
     )
@@ -126,7 +114,7 @@ def rejection(body: bytes) -> str:
     ValueError
         If it cannot be decoded.
     """
-    answer: Any = _decoded(A_ASSOCIATE_RJ(), 0x03, body)
+    answer: Any = _decoded(A_ASSOCIATE_RJ(), ASSOCIATE_RJ, body)
     return f"{answer.result_str}: {answer.reason_str}".lower()
 
 

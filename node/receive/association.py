@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from node.config.model import Peer, Receive
+from node.dimse import ABORT, C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, RELEASE_RQ, RESPONSE
 from node.errors import ProtocolError
 from node.receive.admission import (
     LOCAL_LIMIT_EXCEEDED,
@@ -23,22 +24,13 @@ from node.receive.admission import (
     Rejection,
     Strangers,
 )
-from node.receive.commands import (
-    C_CANCEL_RQ,
-    C_ECHO_RQ,
-    C_STORE_RQ,
-    RESPONSE,
-    encode_response,
-    parse_command,
-)
+from node.receive.commands import encode_response, parse_command
 from node.receive.front import LINGER_S, Caller
 from node.receive.message import Message
 from node.receive.negotiation import Agreement, Context, Negotiator
 from node.receive.occupancy import Occupancy
 from node.receive.pdu import (
-    ABORT,
     INVALID_PARAMETER,
-    RELEASE_RQ,
     UNEXPECTED_PDU,
     Control,
     Fragment,

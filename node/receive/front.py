@@ -18,11 +18,11 @@ from typing import Final
 
 import structlog
 
+from node.dimse import ASSOCIATE_RQ
 from node.errors import ProtocolError
 from node.receive.admission import Admission, Strangers
 from node.receive.negotiation import FIXED_PART, AssociateRequest, read_request
 from node.receive.pdu import (
-    ASSOCIATE_RQ,
     INVALID_PARAMETER,
     PDU_HEADER,
     UNEXPECTED_PDU,

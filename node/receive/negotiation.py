@@ -17,31 +17,22 @@ from typing import Final, cast
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-)
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import (
     PresentationContext,
     build_context,
     negotiate_as_acceptor,
 )
 
-from node.dimse import (
-    APPLICATION_CONTEXT,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-    VERIFICATION,
-)
+from node.dimse import APPLICATION_CONTEXT, ASSOCIATE_AC, ASSOCIATE_RQ, VERIFICATION
+from node.dimse.user_information import user_information
 from node.errors import ProtocolError
 from node.receive.admission import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     PROTOCOL_VERSION_NOT_SUPPORTED,
     Rejection,
 )
-from node.receive.pdu import ASSOCIATE_AC, ASSOCIATE_RQ, INVALID_PARAMETER, PDU_HEADER
+from node.receive.pdu import INVALID_PARAMETER, PDU_HEADER
 from node.receive.sop_classes import RETIRED_STORAGE
 
 FIXED_PART: Final = struct.Struct(">HH16s16s32s")
@@ -192,13 +183,7 @@ class Negotiator:
         primitive.result = 0x00
         primitive.result_source = 0x01
         primitive.presentation_context_definition_results_list = results
-        length = MaximumLengthNotification()
-        length.maximum_length_received = self._max_pdu_bytes
-        implementation = ImplementationClassUIDNotification()
-        implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        version = ImplementationVersionNameNotification()
-        version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        primitive.user_information = [length, implementation, version]
+        primitive.user_information = user_information(self._max_pdu_bytes)
         accept = A_ASSOCIATE_AC()
         accept.from_primitive(primitive)
         return accept.encode()

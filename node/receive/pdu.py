@@ -10,15 +10,18 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
+from node.dimse import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    ASSOCIATE_RQ,
+    IS_COMMAND,
+    IS_LAST,
+    P_DATA_TF,
+    RELEASE_RP,
+    RELEASE_RQ,
+)
 from node.errors import ProtocolError
-
-ASSOCIATE_RQ: Final = 0x01
-ASSOCIATE_AC: Final = 0x02
-ASSOCIATE_RJ: Final = 0x03
-P_DATA_TF: Final = 0x04
-RELEASE_RQ: Final = 0x05
-RELEASE_RP: Final = 0x06
-ABORT: Final = 0x07
 
 UNRECOGNIZED_PDU: Final = 1
 UNEXPECTED_PDU: Final = 2
@@ -185,9 +188,8 @@ class PduReader:
             if not self._pdu_left:
                 self._in_pdu = False
                 self.progress += 1
-        return Fragment(
-            self._context_id, bool(self._flags & 1), ends and bool(self._flags & 2), data
-        )
+        is_last = ends and bool(self._flags & IS_LAST)
+        return Fragment(self._context_id, bool(self._flags & IS_COMMAND), is_last, data)
 
     def _end_control(self) -> Control:
         control = Control(self._control)
@@ -214,5 +216,5 @@ def reject(result: int, source: int, diagnostic: int) -> bytes:
 
 def data_transfer(context_id: int, is_command: bool, data: bytes) -> bytes:
     """Encode a P-DATA-TF with one value that holds a whole command set or data set."""
-    flags = 0b11 if is_command else 0b10
+    flags = IS_LAST | (IS_COMMAND if is_command else 0)
     return struct.pack(">BxIIBB", P_DATA_TF, len(data) + 6, len(data) + 2, context_id, flags) + data

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from node.errors import PermanentError, TransientError
 from node.metrics import STEP_SECONDS
@@ -18,14 +19,26 @@ log = structlog.get_logger(__name__)
 
 def worth_retrying(error: BaseException) -> bool:
     """Whether the same step may succeed later: a full disk, a lost database, a peer down."""
+    if isinstance(error, FileNotFoundError):
+        return False  # an input that is gone does not come back
     return isinstance(error, TransientError | OSError | OperationalError)
+
+
+def why_waiting(error: BaseException) -> str:
+    """Say in words what a step waits for; paths and statements are left out."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, OperationalError):
+        return "the database does not answer"
+    return str(error)
 
 
 class StepClock:
     """Context of one step.
 
     What will fail again ends the step, not the study: it is kept as `problem`, and the
-    other runs go on. What is `worth_retrying` reaches the caller.
+    other runs go on. What is `worth_retrying` is shown as what the step waits for, and reaches
+    the caller, who tries again.
 
     Parameters
     ----------
@@ -58,6 +71,7 @@ class StepClock:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if error is not None and (worth_retrying(error) or not isinstance(error, Exception)):
+            self._wait(error)
             return False
         if isinstance(error, PermanentError):
             self.problem = str(error)
@@ -69,6 +83,23 @@ class StepClock:
         row = StepRow(self._step, self._subject, seconds, self._clock(), self.problem)
         finish_step(self._ledger, *self._key, row)
         return True
+
+    def _wait(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            return
+        reason = why_waiting(error)
+        log.warning(
+            "step.waits",
+            step=self._step,
+            subject=self._subject,
+            study_instance_uid=self._key[0],
+            revision=self._key[1],
+            reason=reason,
+        )
+        # The disk that is full may be the one of the database.
+        with suppress(SQLAlchemyError):
+            row = StepRow(self._step, self._subject, 0.0, self._clock(), f"waits: {reason}")
+            self._ledger.record_step(*self._key, row)
 
 
 def finish_step(ledger: Ledger, study_instance_uid: str, revision: int, row: StepRow) -> None:

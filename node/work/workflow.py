@@ -30,11 +30,15 @@ POLLING_INTERVAL_S = 0.2
 MAX_RECOVERY_ATTEMPTS = 10
 """A study that has taken its process down this often is given up: it must not stop the others."""
 
+RETRY_EVERY_S = 10.0
+RETRY_FOR_H = 24
+"""A full disk or a lost database may last a night; and soon after it a study must go on."""
+
 _RETRY: dict[str, Any] = {
     "retries_allowed": True,
-    "interval_seconds": 1.0,
-    "backoff_rate": 2.0,
-    "max_attempts": 12,
+    "interval_seconds": RETRY_EVERY_S,
+    "backoff_rate": 1.0,
+    "max_attempts": int(RETRY_FOR_H * 3600 / RETRY_EVERY_S),
     "should_retry": worth_retrying,
 }
 

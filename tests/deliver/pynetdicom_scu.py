@@ -5,6 +5,7 @@ What the node's own sender must do as well, only slower; see `test_contract`.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from node.config.model import Destination
 from node.deliver.scu import judge
-from node.dimse import VERIFICATION, send_at_once
+from node.dimse import VERIFICATION
 from node.domain import DeliveryState, Outcome
 from node.errors import PermanentError, TransientError
 
@@ -96,7 +97,7 @@ def _associate(
         destination.port,
         contexts=contexts,
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _without_nagle)],
     )
     if association.is_established:
         return association
@@ -184,3 +185,7 @@ def _batches(paths: Sequence[Path]) -> list[tuple[list[Path], list[tuple[str, st
 
 def _name(destination: Destination) -> str:
     return f"{destination.ae_title} at {destination.host}:{destination.port}"
+
+
+def _without_nagle(event: evt.Event) -> None:
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

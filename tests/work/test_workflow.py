@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from contextlib import closing
 
 import pytest
 
+from node.log import configure_logging
 from node.store.database import SQLITE_FILE, database_url
 from node.work.workflow import Flow
 from tests.builders.network import wait_until
+
+NAME = "Doe^Jane"
 
 
 class Script:
@@ -164,3 +168,12 @@ def test_deliveries_that_wait_as_workflows_of_the_first_release_are_cancelled(pl
     assert states["delivery/1.2.3/r1/pacs/2"] == "CANCELLED"
     assert set(states.values()) <= {"CANCELLED", "SUCCESS"}
     assert flow.poisoned() == []
+
+
+def test_what_the_workflow_engine_says_is_logged_like_everything_else(play, capsys):
+    configure_logging("info", "json", role="work")
+    play(Script(infer=[OSError(28, f"no room for {NAME}"), True]))
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert any("retried" in line["event"] for line in lines)
+    assert NAME not in json.dumps(lines)
