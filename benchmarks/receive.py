@@ -1,6 +1,6 @@
 """Images per second through the door, against other receivers in the same run.
 
-    python benchmarks/receive.py [--rounds 5] [--images 300] [--only NAME …]
+    python benchmarks/receive.py [--rounds 5] [--images 300] [--dir DIR] [--only NAME …]
 
 DCMTK's `storescu` sends CT slices of 512 x 512 pixels over loopback with one and with four
 associations, in turn to each receiver: the node with full and with relaxed durability, DCMTK's
@@ -87,20 +87,21 @@ class Receiver:
         raise NotImplementedError
 
     @contextmanager
-    def running(self) -> Iterator[tuple[int, psutil.Process]]:
-        """Its port and process, once it answers."""
-        with tempfile.TemporaryDirectory() as name:
-            port = free_port()
-            with (Path(name) / "log").open("wb") as log:
-                process = subprocess.Popen(
-                    self.command(Path(name), port), stdout=log, stderr=log, env=NO_DELAY
-                )
-            try:
-                wait_until(lambda: self._answers(port), within_s=60, what=self.name)
-                yield port, psutil.Process(process.pid)
-            finally:
-                process.terminate()
-                process.wait(30)
+    def running(self, place: Path) -> Iterator[tuple[int, psutil.Process]]:
+        """Its port and process, once it answers; its folder is a new one under `place`."""
+        folder, port = Path(tempfile.mkdtemp(dir=place)), free_port()
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                self.command(folder, port), stdout=log, stderr=log, env=NO_DELAY
+            )
+        try:
+            wait_until(lambda: self._answers(port), within_s=60, what=self.name)
+            # What others have written must not be written out while this one is measured.
+            os.sync()
+            yield port, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
 
     def _answers(self, port: int) -> bool:
         title = self.ae_title
@@ -238,9 +239,11 @@ def send(port: int, ae_title: str, folders: list[Path]) -> float:
     return time.perf_counter() - began
 
 
-def one_round(receiver: Receiver, folders: list[Path], images: int, into: Measured) -> None:
+def one_round(
+    receiver: Receiver, place: Path, folders: list[Path], images: int, into: Measured
+) -> None:
     """Start a receiver, send, and note what it took."""
-    with receiver.running() as (port, process):
+    with receiver.running(place) as (port, process):
         before = cpu_seconds(process)
         seconds = send(port, receiver.ae_title, folders)
         total = len(folders) * images
@@ -249,10 +252,10 @@ def one_round(receiver: Receiver, folders: list[Path], images: int, into: Measur
         into.cpu_ms.append((cpu_seconds(process) - before) / total * 1e3)
 
 
-def set_up_and_idle(receiver: Receiver) -> tuple[float, float]:
+def set_up_and_idle(receiver: Receiver, place: Path) -> tuple[float, float]:
     """Median time to open an association, ms; share of a core that idle ones take."""
     request = associate_request()
-    with receiver.running() as (port, process), ExitStack() as stack:
+    with receiver.running(place) as (port, process), ExitStack() as stack:
         times = []
         for _ in range(IDLE):
             began = time.perf_counter()
@@ -295,7 +298,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], help="names of receivers")
+    parser.add_argument("--dir", help="where all of them store; default: the temporary folder")
     options = parser.parse_args()
     receivers: list[Receiver] = [
         Node("full"),
@@ -310,21 +314,24 @@ def main() -> None:
             print(f"left out: {receiver.name}: {missing}")
             receivers.remove(receiver)
     results: dict[tuple[str, int], Measured] = defaultdict(Measured)
-    with tempfile.TemporaryDirectory() as name:
-        folders = write_studies(Path(name), max(SENDERS), options.images)
+    # Nothing is deleted before the end: a file system looks for a free inode much longer
+    # where many have been freed a moment ago.
+    with tempfile.TemporaryDirectory(dir=options.dir) as name:
+        place = Path(name)
+        folders = write_studies(place, max(SENDERS), options.images)
         for number in range(options.rounds):
             for senders in SENDERS:
                 for receiver in receivers:
                     into = results[receiver.name, senders]
-                    one_round(receiver, folders[:senders], options.images, into)
+                    one_round(receiver, place, folders[:senders], options.images, into)
             print(f"round {number + 1} of {options.rounds} done", flush=True)
-    print_results(results, [receiver.name for receiver in receivers])
-    for receiver in receivers:
-        opening, idle = set_up_and_idle(receiver)
-        print(
-            f"{receiver.name}: association opened in {opening:.2f} ms; {IDLE} idle ones take "
-            f"{100 * idle:.1f} % of a core"
-        )
+        print_results(results, [receiver.name for receiver in receivers])
+        for receiver in receivers:
+            opening, idle = set_up_and_idle(receiver, place)
+            print(
+                f"{receiver.name}: association opened in {opening:.2f} ms; {IDLE} idle ones take "
+                f"{100 * idle:.1f} % of a core"
+            )
 
 
 if __name__ == "__main__":

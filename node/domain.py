@@ -84,7 +84,7 @@ class Instance:
         The header elements that rules and series selection look at, by keyword;
         multi-valued elements are lists (see `node.store.header`).
     digest
-        SHA-256 of the transfer syntax and the encoded data set, hex.
+        BLAKE3 of the transfer syntax and the encoded data set, hex; SHA-256 of what 0.1 received.
     path
         Relative to the data directory.
     standing_reason

@@ -17,11 +17,12 @@ from node.receive.status import Status
 from node.receive.store_request import Kept, StoreRequest
 from node.store.commit import Committer, is_unsure
 from node.store.database import MAX_UID_LENGTH
+from node.store.digest import new_digest
 from node.store.file_meta import file_meta
 from node.store.files import Files
 from node.store.header import Header, header_of
 from node.store.index import Index
-from node.store.leftover import Content, new_digest
+from node.store.leftover import Content
 from node.store.part import Part
 from node.store.space import Space
 from node.store.standing import Verdict

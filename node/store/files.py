@@ -84,13 +84,9 @@ class Files:
 
         Where it is not there at all, the path that it would have.
         """
-        return self.path(self.place(digest))
-
-    def place(self, digest: str) -> str:
-        """Return the same, relative to the data directory."""
         # 0.1 spread the instances over two levels of folders.
-        earlier = f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
-        return earlier if self.path(earlier).exists() else instance_path(digest)
+        earlier = self.path(f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm")
+        return earlier if earlier.exists() else self.path(instance_path(digest))
 
     def sweep(self, top: str) -> int:
         """Remove what a crash on this host left in ``parts/``; return how many files that were.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
+from node.store.digest import new_digest
 from node.store.files import INSTANCES, PARTS, Files, own_prefix
 from node.store.part import successor_of
 
@@ -106,8 +106,3 @@ def remove_all_names(files: Files, parts: Sequence[Path]) -> None:
             name.unlink()
     for part in parts:
         part.unlink(missing_ok=True)
-
-
-def new_digest(transfer_syntax_uid: str) -> hashlib._Hash:
-    """Begin the digest of an instance: its transfer syntax, then its encoded data set."""
-    return hashlib.sha256(transfer_syntax_uid.encode() + b"\x1f")

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from node.store.files import INSTANCES, PARTS, Files, own_prefix
+from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 
 MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
@@ -98,7 +98,7 @@ class Part:
         OSError
             If the disk is full or fails.
         """
-        self.place = self._files.place(digest)
+        self.place = instance_path(digest)
         self._target = target = self._files.path(self.place)
         try:
             # Before the sync, which so writes the number of names as well.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from node.receive.recovery import Recovered
 from node.receive.store_request import Kept
@@ -68,7 +68,7 @@ def whole(place, ds, slot=0):
         request.calling_ae_title,
     )
     content = data_set_of(ds)
-    digest = hashlib.sha256(request.transfer_syntax_uid.encode() + b"\x1f" + content)
+    digest = blake3(request.transfer_syntax_uid.encode() + b"\x1f" + content)
     part = Part.new(place.files, slot)
     part.append([meta, content])
     part.publish(digest.hexdigest(), durable=True)
