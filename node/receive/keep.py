@@ -9,25 +9,26 @@ from datetime import datetime
 import structlog
 
 from node.config.model import Receive, Storage
-from node.domain import Instance
 from node.errors import PermanentError, RejectedInstance
-from node.receive.outcome import arrival, is_marked, settle
+from node.receive.outcome import settle, shelve
 from node.receive.recovery import Recovered, recover
 from node.receive.status import Status
 from node.receive.store_request import Kept, StoreRequest
-from node.store.commit import Committer, is_unsure
+from node.store.commit import Committer, Shelved
 from node.store.database import MAX_UID_LENGTH
-from node.store.digest import new_digest
 from node.store.file_meta import file_meta
-from node.store.files import Files
+from node.store.files import PARTS, Files
+from node.store.group_sync import GroupSync
 from node.store.header import Header, header_of
 from node.store.index import Index
 from node.store.leftover import Content
 from node.store.part import Part
 from node.store.space import Space
-from node.store.standing import Verdict
 
 log = structlog.get_logger(__name__)
+
+LONGEST_WAIT_S = 2.0
+"""So long the index may lag behind the disk while the door is busy."""
 
 
 class Keeper:
@@ -58,11 +59,14 @@ class Keeper:
         self._durable = receive.durability == "full"
         self._max_object_bytes = receive.max_object_bytes
         self._space = Space(files.data_dir, storage or Storage())
+        self._names = GroupSync(files.data_dir / PARTS)
         policy = receive.duplicate_uid
         self._committer = Committer(
             lambda batch: index.record_instances(batch, policy),
-            patient=not self._durable,
             sync=self._durable,
+            patient=True,
+            # A study must not count as complete before its last image is in the index.
+            longest_wait_s=min(LONGEST_WAIT_S, receive.quiet_period_s / 8),
         )
 
     def recover(self, processes: int = 1) -> Recovered:
@@ -76,7 +80,12 @@ class Keeper:
         processes
             How many slots there are on this host; slot 0 also looks after those that are gone.
         """
-        return recover(self._files, self._committer, self._slot, processes)
+        # Who starts while the database is away must not wait for it here.
+        self._committer.patient = False
+        try:
+            return recover(self._files, self._committer, self._slot, processes)
+        finally:
+            self._committer.patient = True
 
     def begin(self, request: StoreRequest) -> Receiving:
         """Prepare for a data set, before its first byte.
@@ -107,7 +116,12 @@ class Keeper:
         part = Part.new(self._files, self._slot)
         try:
             return Receiving(
-                request, part, self._committer, self._clock, self._durable, self._max_object_bytes
+                request,
+                part,
+                self._committer,
+                self._clock,
+                self._names if self._durable else None,
+                self._max_object_bytes,
             )
         except OSError:
             part.remove()
@@ -127,14 +141,14 @@ class Receiving:
         part: Part,
         committer: Committer,
         clock: Callable[[], datetime],
-        durable: bool,
+        names: GroupSync | None,
         max_object_bytes: int,
     ) -> None:
         self._request = request
         self._part = part
         self._committer = committer
         self._clock = clock
-        self._durable = durable
+        self._names = names
         self._max_object_bytes = max_object_bytes
         meta = file_meta(
             request.sop_class_uid,
@@ -145,7 +159,6 @@ class Receiving:
         part.append([meta])
         self._meta_bytes = len(meta)
         self._bytes = 0
-        self._digest = new_digest(request.transfer_syntax_uid)
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append fragments of the encoded data set; they may be overwritten after the call.
@@ -165,40 +178,46 @@ class Receiving:
                 "(receive.max_object_bytes)",
             )
         self._part.append(fragments)
-        for fragment in fragments:
-            self._digest.update(fragment)
 
-    def finish(self) -> Kept:
-        """Make the whole data set durable and indexed; after return its sender may forget it.
+    def finish(self) -> Future[Kept]:
+        """Make the whole data set durable; after return its sender may forget it.
 
-        Full durability: file named and synced, folder synced, row committed, in this order. A
-        crash before the end leaves the sender without an answer, and it sends again. Relaxed:
-        it returns as soon as a start of the node would find the file.
+        Full durability: file synced, named as whole, folder synced, in this order. A crash
+        before the end leaves the sender without an answer, and it sends again; a crash after it
+        leaves a file that the next start records. Relaxed: the same without the syncs.
+
+        Returns
+        -------
+        Future of Kept
+            What it is to the index, as soon as that is known.
 
         Raises
         ------
         RejectedInstance
             If the data set cannot be read (0xC000) or is not what the request says (0xA900).
-        OSError, sqlalchemy.exc.SQLAlchemyError, ValueError
-            If the disk, the database or its driver does not take it. Nothing is kept then.
+        OSError
+            If the disk fails. Nothing is kept then.
         """
         try:
             header = self._checked_header()
-            content = Content(
-                digest=self._digest.hexdigest(),
-                transfer_syntax_uid=self._request.transfer_syntax_uid,
-                calling_ae_title=self._request.calling_ae_title,
-                size_bytes=self._meta_bytes + self._bytes,
-                received_at=self._clock(),
-            )
-            return self._hand_over(header, content)
-        except Exception as error:
-            # A row that is perhaps there must not lose its file.
-            if is_unsure(error):
-                self._part.leave()
-            else:
-                self._part.withdraw()
+            self._part.complete(durable=self._names is not None)
+            if self._names is not None:
+                self._names.sync()
+        except BaseException:
+            self._part.remove()
             raise
+        content = Content(
+            digest="",
+            transfer_syntax_uid=self._request.transfer_syntax_uid,
+            calling_ae_title=self._request.calling_ae_title,
+            size_bytes=self._meta_bytes + self._bytes,
+            received_at=self._clock(),
+            meta_bytes=self._meta_bytes,
+        )
+        kept: Future[Kept] = Future()
+        shelved = self._committer.submit(shelve(self._part, header, content))
+        shelved.add_done_callback(lambda done: self._settle(done, kept))
+        return kept
 
     def discard(self) -> None:
         """Forget it; never raises."""
@@ -220,20 +239,10 @@ class Receiving:
                 )
         return header
 
-    def _hand_over(self, header: Header, content: Content) -> Kept:
-        folder = None
-        if not is_marked(header):
-            folder = self._part.publish(content.digest, durable=self._durable)
-        one = arrival(header, content, self._part.place)
-        verdict = self._committer.submit(one, folder)
-        if self._durable:
-            return settle(self._part, one.instance, verdict.result())
-        verdict.add_done_callback(lambda done: self._settle_later(one.instance, done))
-        return Kept.ACCEPTED
-
-    def _settle_later(self, instance: Instance, verdict: Future[Verdict]) -> None:
+    def _settle(self, shelved: Future[Shelved], kept: Future[Kept]) -> None:
         try:
-            settle(self._part, instance, verdict.result())
-        except Exception:  # whatever the driver raises; its sender was told that it is kept
-            log.exception("instance.not_indexed", sop_instance_uid=instance.sop_instance_uid)
+            kept.set_result(settle(self._part, shelved.result()))
+        except Exception as error:  # its sender was told that it is kept: it stays as it is
+            log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
             self._part.leave()
+            kept.set_exception(error)

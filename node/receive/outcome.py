@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import structlog
 
 from node.domain import MANUFACTURER, Instance
 from node.receive.store_request import Kept
+from node.store.commit import Shelved, Shelving
 from node.store.header import Header
-from node.store.leftover import Content
+from node.store.leftover import Content, digest_of
 from node.store.part import Part
-from node.store.standing import Arrival, Receipt, Verdict
+from node.store.standing import Arrival, Receipt
 
 log = structlog.get_logger(__name__)
+
+
+def shelve(part: Part, header: Header, content: Content) -> Callable[[], Shelving]:
+    """Prepare to give a whole part its place; what is returned does it, when there is time.
+
+    Parameters
+    ----------
+    content
+        Without a digest where nobody has read the file yet.
+    """
+
+    def place() -> Shelving:
+        """Give the part its place, unless it is a result of a node, which gets none."""
+        folder = None
+        known = content
+        if not is_marked(header):
+            if not known.digest:
+                known = replace(content, digest=digest_of(part.path, content))
+            folder = part.publish(known.digest)
+        return Shelving(arrival(header, known, part.place), folder)
+
+    return place
 
 
 def arrival(header: Header, content: Content, place: str) -> Arrival:
@@ -49,8 +75,9 @@ def is_marked(header: Header) -> bool:
     )
 
 
-def settle(part: Part, instance: Instance, verdict: Verdict) -> Kept:
+def settle(part: Part, shelved: Shelved) -> Kept:
     """Finish the file of an instance that the index has judged, and log what is out of line."""
+    instance, verdict = shelved.instance, shelved.verdict
     if verdict.receipt is Receipt.OWN_RESULT:
         part.withdraw()
         log.info("own_result.returned", sop_instance_uid=instance.sop_instance_uid)

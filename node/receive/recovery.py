@@ -9,20 +9,17 @@ from pathlib import Path
 
 import structlog
 
-from node.domain import Instance
-from node.receive.outcome import arrival, settle
-from node.store.commit import Committer
+from node.receive.outcome import settle, shelve
+from node.store.commit import Committer, Shelved
 from node.store.files import Files
 from node.store.header import Header, header_of_file
 from node.store.leftover import (
     Content,
     content_of,
-    is_at_its_place,
     left_over,
     remove_all_names,
 )
 from node.store.part import Part
-from node.store.standing import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +38,8 @@ class Recovered:
     adopted
         Whole; in the index now, or there already.
     damaged
-        Whole once, but no longer what they were; removed. Nobody was told that they are
-        stored, unless ``durability: relaxed`` has met a power cut.
+        Whole once, but no longer; removed. Nobody was told that they are stored, unless
+        ``durability: relaxed`` has met a power cut.
     failed
         Whole, but the index does not take them; left to the next start.
     """
@@ -58,12 +55,12 @@ def recover(files: Files, committer: Committer, slot: int, processes: int) -> Re
     found = left_over(files, slot, processes)
     for path in found.half:
         path.unlink(missing_ok=True)
-    damaged: list[Path] = []
+    damaged = list(found.damaged)
     adopted = failed = 0
     for start in range(0, len(found.whole), AT_ONCE):
         intact = []
         for path in found.whole[start : start + AT_ONCE]:
-            read = _read(files, path)
+            read = _read(path)
             if read is None:
                 damaged.append(path)
             else:
@@ -78,12 +75,10 @@ def recover(files: Files, committer: Committer, slot: int, processes: int) -> Re
     return recovered
 
 
-def _read(files: Files, path: Path) -> tuple[Content, Header] | None:
-    """Read a part from its first to its last byte; None if they are not those it once had."""
+def _read(path: Path) -> tuple[Content, Header] | None:
+    """Read a part from its first to its last byte; None if it is no DICOM file any more."""
     try:
-        content = content_of(path)
-        if is_at_its_place(files, path, content.digest):
-            return content, header_of_file(path)
+        return content_of(path), header_of_file(path)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parser meets
@@ -95,17 +90,16 @@ def _adopt(
     files: Files, committer: Committer, intact: Sequence[tuple[Path, Content, Header]]
 ) -> int:
     """Record whole parts together; return how many the index has taken."""
-    waiting: list[tuple[Part, Instance, Future[Verdict]]] = []
+    waiting: list[tuple[Part, Future[Shelved]]] = []
     for path, content, header in intact:
-        part = Part.found(files, path)
-        # Also where the index is not told to wait for the disk: there is time now.
-        folder = part.publish(content.digest, durable=True)
-        one = arrival(header, content, part.place)
-        waiting.append((part, one.instance, committer.submit(one, folder)))
+        part = Part(files, path)
+        # Also where nothing is synced otherwise: there is time now.
+        part.sync()
+        waiting.append((part, committer.submit(shelve(part, header, content))))
     adopted = 0
-    for part, instance, verdict in waiting:
+    for part, verdict in waiting:
         try:
-            settle(part, instance, verdict.result())
+            settle(part, verdict.result())
             adopted += 1
         except Exception:  # whatever the driver raises: the others, and the role, must go on
             log.exception("part.not_adopted", part=part.path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -32,8 +33,6 @@ class Kept(StrEnum):
     DUPLICATE = Receipt.DUPLICATE.value
     QUARANTINED = Receipt.QUARANTINED.value
     OWN_RESULT = Receipt.OWN_RESULT.value
-    ACCEPTED = "accepted"
-    """On disk; what it is to the index is not known yet (``durability: relaxed``)."""
 
 
 class Incoming(Protocol):
@@ -54,15 +53,21 @@ class Incoming(Protocol):
         """
         ...
 
-    def finish(self) -> Kept:
-        """Make the whole data set durable and indexed; after return its sender may forget it.
+    def finish(self) -> Future[Kept]:
+        """Make the whole data set durable; after return its sender may forget it.
+
+        Returns
+        -------
+        Future of Kept
+            What it is to the index, as soon as that is known: until then the next start of the
+            node would find it. It raises where the index does not take it.
 
         Raises
         ------
         RejectedInstance
             If the data set cannot be read or is not what the request says.
-        OSError, sqlalchemy.exc.SQLAlchemyError
-            If the disk or the database fails. Nothing is kept then.
+        OSError
+            If the disk fails. Nothing is kept then.
         """
         ...
 

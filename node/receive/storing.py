@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.errors import RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
 from node.receive.status import Status
-from node.receive.store_request import Incoming, Keeping, StoreRequest
+from node.receive.store_request import Incoming, Keeping, Kept, StoreRequest
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +51,8 @@ class StoreOperation:
     def finish(self) -> tuple[int, str]:
         """Return status and Error Comment after the last fragment.
 
-        Success is returned only after the bytes are on disk and in the index, because
-        Success says that the instance is stored (PS3.4 Section B.2.3).
+        Success is returned only after the bytes are on disk, and in the index or where the next
+        start finds them, because Success says that the instance is stored (PS3.4 Section B.2.3).
         """
         if self._incoming is not None:
             incoming, self._incoming = self._incoming, None
@@ -60,7 +61,7 @@ class StoreOperation:
             except Exception as error:  # noqa: BLE001 - as above
                 self._refuse(error)
             else:
-                INSTANCES_RECEIVED.labels(outcome=str(kept)).inc()
+                kept.add_done_callback(_count)
         return self._status, self._comment
 
     def discard(self) -> None:
@@ -89,3 +90,9 @@ class StoreOperation:
             self._comment = "internal error; see the log of the node"
             log.exception("instance.failed", sop_instance_uid=uid)
         INSTANCES_RECEIVED.labels(outcome=outcome).inc()
+
+
+def _count(kept: Future[Kept]) -> None:
+    """Count an instance when the index has judged it; what it does not take is logged there."""
+    if kept.exception() is None:
+        INSTANCES_RECEIVED.labels(outcome=str(kept.result())).inc()

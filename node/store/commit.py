@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Lock, Thread
+from typing import TypeAlias
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from node.domain import Instance
 from node.store.files import sync_folder
 from node.store.standing import Arrival, Verdict
 
@@ -19,48 +22,80 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 64
 """Instances of one transaction: a longer one would keep the other processes waiting."""
-MOST_WAITING = 256
+MOST_WAITING = 4096
 TRY_AGAIN_AFTER_S = 1.0
-GATHER_S = 0.05
-"""How long a patient committer collects: nobody waits for it, and one commit is a sync."""
+QUIET_S = 0.03
+"""The door is quiet when nothing has arrived for so long."""
+
+
+@dataclass(frozen=True)
+class Shelving:
+    """A file that has its place, and is to be recorded.
+
+    Parameters
+    ----------
+    folder
+        Where its file got its name; None if it has no file.
+    """
+
+    arrival: Arrival
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """An instance that the index has judged."""
+
+    instance: Instance
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    arrival: Arrival
-    folder: Path | None
-    verdict: Future[Verdict] = field(default_factory=Future)
+    shelve: Callable[[], Shelving]
+    shelved: Future[Shelved] = field(default_factory=Future)
+
+
+_Batch: TypeAlias = Sequence[tuple[_Waiting, Shelving]]
 
 
 class Committer:
-    """Syncs folders and records instances for all threads of a process, in a thread of its own.
+    """Gives files their place and records them, many at once, in a thread of its own.
 
-    It takes whatever waits when it is free: alone, an instance waits for nobody; under load
-    many share a sync and a transaction.
+    The door comes first: while data sets arrive it waits, but never longer than it is told.
 
     Parameters
     ----------
     record
         Records instances in the index in one transaction.
+    sync
+        Sync the folders before recording.
+    longest_wait_s
+        How long a file may wait for a quiet moment.
+
+    Attributes
+    ----------
     patient
         True: while the database does not answer it tries again, and `stuck` says so. False:
         those who wait are told that it failed. An instance that itself cannot be recorded
         fails either way, and no other with it.
-    sync
-        Sync the folders before recording.
     """
 
     def __init__(
         self,
         record: Callable[[Sequence[Arrival]], Sequence[Verdict]],
         *,
-        patient: bool = False,
         sync: bool = True,
+        patient: bool = False,
+        longest_wait_s: float = 0.0,
     ) -> None:
+        self.patient = patient
         self._record = record
-        self._patient = patient
         self._sync = sync
+        self._longest_wait_s = longest_wait_s
         self._queue: Queue[_Waiting | None] = Queue(MOST_WAITING)
+        self._submitted = 0
+        self._due = 0
         self._closing = Event()
         self._stuck = Event()
         self._lock = Lock()
@@ -71,21 +106,21 @@ class Committer:
         """Whether the database does not take what it is given."""
         return self._stuck.is_set()
 
-    def submit(self, arrival: Arrival, folder: Path | None) -> Future[Verdict]:
-        """Hand an instance over; waits while too many others do.
+    def submit(self, shelve: Callable[[], Shelving]) -> Future[Shelved]:
+        """Hand a file over; waits while too many others do.
 
         Parameters
         ----------
-        folder
-            Where its file got its name; None if it has no file.
+        shelve
+            Gives the file its place; called in the committer's thread.
 
         Returns
         -------
-        Future of Verdict
-            Raises OSError, SQLAlchemyError or ValueError where the instance is not durable or
-            not recorded; see `is_unsure`.
+        Future of Shelved
+            Raises OSError, SQLAlchemyError or ValueError where the file has no place or is not
+            recorded; see `is_unsure`.
         """
-        waiting = _Waiting(arrival, folder)
+        waiting = _Waiting(shelve)
         # Put under the lock: behind the end of the queue nobody would answer.
         with self._lock:
             if self._closing.is_set():
@@ -94,7 +129,8 @@ class Committer:
                 self._thread = Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
             self._queue.put(waiting)
-        return waiting.verdict
+            self._submitted += 1
+        return waiting.shelved
 
     def close(self) -> None:
         """Commit what waits, and end; what the database does not take now, fails."""
@@ -108,59 +144,85 @@ class Committer:
         ended = False
         while not ended:
             batch = [self._queue.get()]
-            if self._patient and self._queue.qsize() < MOST_AT_ONCE:
-                self._closing.wait(GATHER_S)
+            if self._due <= 0:
+                self._let_the_door_work()
+                self._due = self._queue.qsize() + 1
             while len(batch) < MOST_AT_ONCE:
                 try:
                     batch.append(self._queue.get_nowait())
                 except Empty:
                     break
+            self._due -= len(batch)
             ended = None in batch
             if waiting := [one for one in batch if one is not None]:
                 self._commit(waiting)
 
+    def _let_the_door_work(self) -> None:
+        """Wait until nothing has arrived for a moment, or until it must not wait any longer."""
+        until = time.monotonic() + self._longest_wait_s
+        while time.monotonic() < until and self._queue.qsize() < MOST_WAITING // 2:
+            before = self._submitted
+            if self._closing.wait(min(QUIET_S, self._longest_wait_s)):
+                return
+            if self._submitted == before:
+                return
+
     def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
-            self._record_all(self._synced(batch))
+            self._record_all(self._synced(self._placed(batch)))
         except BaseException as error:  # nobody may wait for ever, whatever it was
             for waiting in batch:
-                if not waiting.verdict.done():
-                    waiting.verdict.set_exception(error)
+                if not waiting.shelved.done():
+                    waiting.shelved.set_exception(error)
             if not isinstance(error, Exception):
                 raise
 
-    def _synced(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+    def _placed(self, batch: Sequence[_Waiting]) -> _Batch:
+        """Give each file its place; return those that have one."""
+        placed = []
+        for waiting in batch:
+            try:
+                placed.append((waiting, waiting.shelve()))
+            except Exception as error:  # noqa: BLE001 - the others must get theirs
+                waiting.shelved.set_exception(error)
+        return placed
+
+    def _synced(self, batch: _Batch) -> _Batch:
         """Sync the folders, each once; return those whose folder is synced."""
         failed: dict[Path, OSError] = {}
         if self._sync:
-            for folder in {waiting.folder for waiting in batch if waiting.folder is not None}:
+            for folder in {one.folder for _, one in batch if one.folder is not None}:
                 try:
                     sync_folder(folder)
                 except OSError as error:
                     failed[folder] = error
-        for waiting in batch:
-            if waiting.folder in failed:
-                waiting.verdict.set_exception(failed[waiting.folder])
-        return [waiting for waiting in batch if waiting.folder not in failed]
+        for waiting, one in batch:
+            if one.folder in failed:
+                waiting.shelved.set_exception(failed[one.folder])
+        return [(waiting, one) for waiting, one in batch if one.folder not in failed]
 
-    def _record_all(self, batch: Sequence[_Waiting]) -> None:
+    def _record_all(self, batch: _Batch) -> None:
         """Record a batch; if that fails, each by itself, so that none fails for another's sake."""
         if not batch:
             return
         try:
-            verdicts = self._record([waiting.arrival for waiting in batch])
+            verdicts = self._record([one.arrival for _, one in batch])
         except Exception as error:  # noqa: BLE001 - the driver raises its own, and ValueError
             # Whether a connection that broke has committed, nobody knows.
             unsure = error if is_unsure(error) else None
             away: Exception | None = None
-            for waiting in batch:
-                away = self._record_one(waiting, away, unsure)
+            for waiting, one in batch:
+                away = self._record_one(waiting, one.arrival, away, unsure)
             return
-        for waiting, verdict in zip(batch, verdicts, strict=True):
-            waiting.verdict.set_result(verdict)
+        for (waiting, one), verdict in zip(batch, verdicts, strict=True):
+            waiting.shelved.set_result(Shelved(one.arrival.instance, verdict))
 
     def _record_one(
-        self, waiting: _Waiting, away: Exception | None, unsure: Exception | None
+        self,
+        waiting: _Waiting,
+        arrival: Arrival,
+        away: Exception | None,
+        unsure: Exception | None,
     ) -> Exception | None:
         """Record one instance; return why the database does not answer, or None.
 
@@ -173,22 +235,22 @@ class Committer:
         """
         while away is None:
             try:
-                verdict = self._record([waiting.arrival])[0]
+                verdict = self._record([arrival])[0]
             except Exception as error:  # noqa: BLE001 - see above
                 if not is_of_the_database(error):
-                    waiting.verdict.set_exception(error)
+                    waiting.shelved.set_exception(error)
                     return None
                 if is_unsure(error):
                     unsure = error
-                if not self._patient or self._closing.is_set():
+                if not self.patient or self._closing.is_set():
                     away = error
                     break
                 self._wait(error)
             else:
                 self._go_on()
-                waiting.verdict.set_result(verdict)
+                waiting.shelved.set_result(Shelved(arrival.instance, verdict))
                 return None
-        waiting.verdict.set_exception(unsure or away)
+        waiting.shelved.set_exception(unsure or away)
         return away
 
     def _wait(self, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,32 +13,51 @@ from pydicom import dcmread
 
 from node.store.digest import new_digest
 from node.store.files import INSTANCES, PARTS, Files, own_prefix
-from node.store.part import successor_of
 
 READ_BYTES = 1 << 20
 BEFORE_GROUP = 144
 """Bytes before those that File Meta Information Group Length counts."""
 
-_PART = re.compile(r"(?:(\d+)-)?[0-9a-f]{32}\.part")
+_PART = re.compile(r"(?:(\d+)-)?[0-9a-f]{32}(?:\.part|-(\d+)\.whole)(\.place)?")
 
 
 @dataclass(frozen=True)
 class LeftOver:
-    """Parts of earlier processes: `half` were never acknowledged, `whole` may have been."""
+    """Parts of earlier processes.
+
+    Parameters
+    ----------
+    half
+        Never acknowledged.
+    whole
+        They may have been.
+    damaged
+        They were whole once, and are shorter now.
+    """
 
     half: Sequence[Path]
     whole: Sequence[Path]
+    damaged: Sequence[Path]
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a whole part says of itself."""
+    """What a whole part says of itself.
+
+    Parameters
+    ----------
+    digest
+        "" where the file has not been read.
+    meta_bytes
+        Of preamble and File Meta Information, before the data set.
+    """
 
     digest: str
     transfer_syntax_uid: str
     calling_ae_title: str
     size_bytes: int
     received_at: datetime
+    meta_bytes: int
 
 
 def left_over(files: Files, slot: int, processes: int) -> LeftOver:
@@ -52,15 +71,20 @@ def left_over(files: Files, slot: int, processes: int) -> LeftOver:
     prefix = own_prefix(INSTANCES)
     half: list[Path] = []
     whole: list[Path] = []
-    for path in sorted((files.data_dir / PARTS).glob(f"{prefix}*.part")):
+    damaged: list[Path] = []
+    for path in sorted((files.data_dir / PARTS).glob(f"{prefix}*")):
         name = _PART.fullmatch(path.name.removeprefix(prefix))
         if name is None:
             continue
         # 0.1 had no slots.
         number = processes if name[1] is None else int(name[1])
-        if number == slot or (slot == 0 and number >= processes):
-            (half if path.stat().st_nlink == 1 else whole).append(path)
-    return LeftOver(half, whole)
+        if number != slot and not (slot == 0 and number >= processes):
+            continue
+        if name[2] is None or name[3] is not None:
+            half.append(path)
+        else:
+            (whole if path.stat().st_size == int(name[2]) else damaged).append(path)
+    return LeftOver(half, whole, damaged)
 
 
 def content_of(path: Path) -> Content:
@@ -69,29 +93,35 @@ def content_of(path: Path) -> Content:
     Raises
     ------
     Exception
-        Whatever pydicom raises at a file that a power cut has cut off.
+        Whatever pydicom raises at a file that a power cut has damaged.
     """
     meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-    transfer_syntax = str(meta.TransferSyntaxUID)
-    digest = new_digest(transfer_syntax)
-    with path.open("rb") as stream:
-        stream.seek(BEFORE_GROUP + meta.FileMetaInformationGroupLength)
-        while chunk := stream.read(READ_BYTES):
-            digest.update(chunk)
     status = path.stat()
-    return Content(
-        digest=digest.hexdigest(),
-        transfer_syntax_uid=transfer_syntax,
+    content = Content(
+        digest="",
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
         calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
         size_bytes=status.st_size,
         received_at=datetime.fromtimestamp(status.st_mtime, UTC),
+        meta_bytes=BEFORE_GROUP + meta.FileMetaInformationGroupLength,
     )
+    return replace(content, digest=digest_of(path, content))
 
 
-def is_at_its_place(files: Files, path: Path, digest: str) -> bool:
-    """Whether the second name of a whole part is the one its bytes ask for, or about to be."""
-    place = files.instance(digest)
-    return successor_of(path).exists() or (place.exists() and place.samefile(path))
+def digest_of(path: Path, content: Content) -> str:
+    """Read a whole part's data set for its digest, hex.
+
+    Raises
+    ------
+    OSError
+        If the disk fails.
+    """
+    digest = new_digest(content.transfer_syntax_uid)
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(content.meta_bytes)
+        while chunk := stream.read(READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def remove_all_names(files: Files, parts: Sequence[Path]) -> None:

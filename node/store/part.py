@@ -1,12 +1,10 @@
-"""A received file on its way to its place, and what a crash has left of some.
+"""A received file on its way to its place.
 
-A part has one name while it grows, in ``parts/``. Once whole it gets a second one, its place in
-``instances/``, and loses the first after the index has it. So at every moment the names say
-what a file is:
+At every moment its name says what it is:
 
-- one name, in ``parts/``: half written, or not yet checked; nobody was told that it is stored;
-- two names: whole, perhaps not yet in the index;
-- one name, in ``instances/``: in the index.
+- ``parts/….part``: half written, or not yet checked; nobody was told that it is stored;
+- ``parts/….whole``: complete and checked, perhaps acknowledged, perhaps not yet in the index;
+- only ``instances/…``: in the index.
 """
 
 from __future__ import annotations
@@ -23,6 +21,8 @@ from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 
 MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
+HALF = ".part"
+WHOLE = ".whole"
 
 
 class Part:
@@ -31,18 +31,18 @@ class Part:
     Attributes
     ----------
     path
-        Its first name.
+        Its name in ``parts/``.
     place
-        Its second one, relative to the data directory; "" before it has one.
+        Its name in ``instances/``, relative to the data directory; "" before it has one.
     """
 
-    def __init__(self, files: Files, path: Path, flags: int) -> None:
+    def __init__(self, files: Files, path: Path, descriptor: int = -1) -> None:
         self._files = files
         self.path = path
         self.place = ""
         self._target: Path | None = None
         self._replaces = False
-        self._descriptor = os.open(path, flags, 0o666)
+        self._descriptor = descriptor
 
     @classmethod
     def new(cls, files: Files, slot: int) -> Self:
@@ -58,18 +58,13 @@ class Part:
         OSError
             If the disk is full or fails.
         """
-        name = f"{own_prefix(INSTANCES)}{slot}-{uuid.uuid4().hex}.part"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        return cls(files, files.data_dir / PARTS / name, flags)
-
-    @classmethod
-    def found(cls, files: Files, path: Path) -> Self:
-        """Take up a file that is there."""
-        return cls(files, path, os.O_RDONLY)
+        name = f"{own_prefix(INSTANCES)}{slot}-{uuid.uuid4().hex}{HALF}"
+        path = files.data_dir / PARTS / name
+        return cls(files, path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
 
     @property
     def descriptor(self) -> int:
-        """Of the open file, to read what has been written."""
+        """Of the file while it is written, to read what is there."""
         return self._descriptor
 
     def append(self, fragments: Sequence[bytes | memoryview]) -> None:
@@ -85,13 +80,44 @@ class Part:
             written = os.writev(self._descriptor, slices)
             fragments = [*_after(slices, written), *fragments[MOST_SLICES:]]
 
-    def publish(self, digest: str, *, durable: bool) -> Path:
-        """Give the whole file its place, and return the folder that has the new name.
+    def complete(self, *, durable: bool) -> None:
+        """Give the file the name that says that it is whole.
 
         Parameters
         ----------
         durable
-            Sync its bytes; the folder is left to the caller, who may have several files.
+            Sync its bytes before; the folder's names are left to the caller.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails.
+        """
+        if durable:
+            os.fsync(self._descriptor)
+        size = os.fstat(self._descriptor).st_size
+        # The size tells a file that a power cut has cut off from one that it has not.
+        whole = self.path.with_name(f"{self.path.name.removesuffix(HALF)}-{size}{WHOLE}")
+        self.path.rename(whole)
+        self.path = whole
+        self._close()
+
+    def sync(self) -> None:
+        """Sync the bytes of a whole file, which is not open any more.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def publish(self, digest: str) -> Path:
+        """Give a whole file its place as well, and return the folder that has the new name.
 
         Raises
         ------
@@ -101,19 +127,15 @@ class Part:
         self.place = instance_path(digest)
         self._target = target = self._files.path(self.place)
         try:
-            # Before the sync, which so writes the number of names as well.
             target.hardlink_to(self.path)
-            if durable:
-                os.fsync(self._descriptor)
         except FileExistsError:
             self._replace(target)
-        self._close()
         return target.parent
 
     def _replace(self, target: Path) -> None:
         """Take the place of the same bytes, or of what a power cut has left of them."""
         # The index may have what is there: that goes only when its successor is on the disk.
-        os.fsync(self._descriptor)
+        self.sync()
         with _alone(self._files):
             if target.exists() and target.samefile(self.path):
                 return
@@ -124,7 +146,7 @@ class Part:
             successor.rename(target)
 
     def remove(self) -> None:
-        """Take the first name away; never raises."""
+        """Take its name in ``parts/`` away; never raises."""
         self._close()
         # What stays is found at the next start.
         with suppress(OSError):

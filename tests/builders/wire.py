@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -36,8 +37,8 @@ def fragments(content: bytes, size: int = 131072) -> Iterator[list[memoryview]]:
         yield [memoryview(content)[start : start + size]]
 
 
-def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Kept:
-    """Give a receiver a data set, as the door does."""
+def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Kept]:
+    """Give a receiver a data set, as the door does; return as soon as it is acknowledged."""
     incoming = keeping.begin(request_for(ds, **difference))
     try:
         for pieces in fragments(data_set_of(ds)):
@@ -46,3 +47,8 @@ def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Kept:
         incoming.discard()
         raise
     return incoming.finish()
+
+
+def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Kept:
+    """Give a receiver a data set, and wait for what the index says of it."""
+    return give(keeping, ds, **difference).result(60)

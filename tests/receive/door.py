@@ -12,6 +12,7 @@ from node.store.database import database_url, open_database
 from node.store.files import Files
 from node.store.index import Index
 from node.store.ledger import Ledger
+from tests.builders.network import wait_until
 from tests.builders.records import NOON
 
 PRIVATE_SOP_CLASS = "1.3.12.2.1107.5.9.1"
@@ -32,8 +33,14 @@ class Door:
         self.port = self.scp.port
 
     def instances(self, study_instance_uid: str) -> list[Any]:
-        """What is kept of a study."""
+        """What is kept of a study, once the index has all that was acknowledged."""
+        self.wait_for_the_index()
         return self.index.study_instances(study_instance_uid)
+
+    def wait_for_the_index(self) -> None:
+        """Wait until the index has all that was acknowledged."""
+        parts = self.folder / "parts"
+        wait_until(lambda: not any(parts.iterdir()), within_s=30, what="the index")
 
     def close(self) -> None:
         """Stop listening."""

@@ -21,7 +21,7 @@ from node.store.database import database_url, open_database
 from node.store.files import Files
 from node.store.index import Index
 from tests.builders import ct_series
-from tests.builders.wire import keep
+from tests.builders.wire import give
 
 IMAGES = 4
 
@@ -55,7 +55,7 @@ def main(folder: str, durability: str, function: str, when: str, number: str) ->
     )
     setattr(os, function, deadly(getattr(os, function), when, int(number)))
     for image, ds in enumerate(ct_series(slices=IMAGES)):
-        keep(keeper, ds)
+        give(keeper, ds)
         sys.stdout.write(f"{image}\n")
         sys.stdout.flush()
     keeper.close()

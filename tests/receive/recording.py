@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from threading import Event, Lock
 
 from node.receive.store_request import Incoming, Kept, StoreRequest
@@ -34,11 +35,13 @@ class _Recorded:
         for fragment in fragments:
             self._data += fragment
 
-    def finish(self) -> Kept:
+    def finish(self) -> Future[Kept]:
         """Keep it."""
         with self._recording.lock:
             self._recording.kept.append((self._request, bytes(self._data)))
-        return Kept.NEW
+        kept: Future[Kept] = Future()
+        kept.set_result(Kept.NEW)
+        return kept
 
     def discard(self) -> None:
         """Count it."""

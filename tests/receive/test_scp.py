@@ -172,8 +172,8 @@ def test_a_full_disk_is_answered_with_out_of_resources_and_nothing_half_written(
     (ds,) = ct_series(slices=1)
 
     assert store_all(door.port, [ds]) == [0xA700]
-    assert door.instances(ds.StudyInstanceUID) == []
     assert list((door.folder / "parts").iterdir()) == []
+    assert door.instances(ds.StudyInstanceUID) == []
 
 
 def test_an_own_result_that_comes_back_is_acknowledged_and_not_an_input(door):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, StatementError
 
-from node.store.commit import Committer
+from node.store.commit import Committer, Shelving
 from node.store.database import reading
 from node.store.standing import Arrival, Receipt
 from tests.builders.network import wait_until
@@ -49,16 +49,21 @@ def arrival(number):
     return Arrival(instance(number))
 
 
+def submit(committer, one, folder=None):
+    """Hand over an instance whose file has its place already."""
+    return committer.submit(lambda: Shelving(one, folder))
+
+
 def test_what_waits_is_committed_together(index):
     gate = Gate(index)
     committer = Committer(gate.record)
-    first = committer.submit(arrival(0), None)
+    first = submit(committer, arrival(0))
     until(lambda: gate.batches, "a batch")
-    rest = [committer.submit(arrival(number), None) for number in range(1, 9)]
+    rest = [submit(committer, arrival(number)) for number in range(1, 9)]
 
     gate.open.set()
 
-    assert [one.result(30).receipt for one in (first, *rest)] == [Receipt.NEW] * 9
+    assert [one.result(30).verdict.receipt for one in (first, *rest)] == [Receipt.NEW] * 9
     assert gate.batches == [1, 8]
     committer.close()
 
@@ -66,13 +71,13 @@ def test_what_waits_is_committed_together(index):
 def test_a_row_that_cannot_be_written_fails_alone(index):
     gate = Gate(index)
     committer = Committer(gate.record)
-    first = committer.submit(arrival(0), None)
+    first = submit(committer, arrival(0))
     until(lambda: gate.batches, "a batch")
-    good, bad, also_good = (committer.submit(one, None) for one in (arrival(1), POISON, arrival(2)))
+    good, bad, also_good = (submit(committer, one) for one in (arrival(1), POISON, arrival(2)))
 
     gate.open.set()
 
-    assert [one.result(30).receipt for one in (first, good, also_good)] == [Receipt.NEW] * 3
+    assert [one.result(30).verdict.receipt for one in (first, good, also_good)] == [Receipt.NEW] * 3
     with pytest.raises(NO_JSON):
         bad.result(30)
     assert index.study("1.2.3").instances == 3
@@ -82,18 +87,18 @@ def test_a_row_that_cannot_be_written_fails_alone(index):
 def test_a_row_that_its_driver_cannot_encode_fails_alone(committer):
     strange = Arrival(instance(1, calling_ae_title="\udcff"))
 
-    bad, good = committer.submit(strange, None), committer.submit(arrival(2), None)
+    bad, good = submit(committer, strange), submit(committer, arrival(2))
 
-    assert good.result(30).receipt is Receipt.NEW
+    assert good.result(30).verdict.receipt is Receipt.NEW
     with pytest.raises(UnicodeEncodeError):
         bad.result(30)
 
 
 def test_a_folder_that_cannot_be_synced_fails_only_what_is_in_it(tmp_path, committer, index):
-    bad = committer.submit(arrival(1), tmp_path / "gone")
-    good = committer.submit(arrival(2), tmp_path)
+    bad = submit(committer, arrival(1), tmp_path / "gone")
+    good = submit(committer, arrival(2), tmp_path)
 
-    assert good.result(30).receipt is Receipt.NEW
+    assert good.result(30).verdict.receipt is Receipt.NEW
     with pytest.raises(FileNotFoundError):
         bad.result(30)
     assert [one.sop_instance_uid for one in index.study_instances("1.2.3")] == ["1.2.3.1.2"]
@@ -101,14 +106,14 @@ def test_a_folder_that_cannot_be_synced_fails_only_what_is_in_it(tmp_path, commi
 
 def test_closing_commits_what_waits_and_takes_nothing_more(index):
     committer = Committer(index.record_instances)
-    waiting = [committer.submit(arrival(number), None) for number in range(100)]
+    waiting = [submit(committer, arrival(number)) for number in range(100)]
 
     committer.close()
 
     assert all(one.done() for one in waiting)
     assert index.study("1.2.3").instances == 100
     with pytest.raises(OSError, match="stopping"):
-        committer.submit(arrival(100), None)
+        submit(committer, arrival(100))
 
 
 def test_threads_that_commit_at_once_each_get_their_own_answer(index):
@@ -116,7 +121,7 @@ def test_threads_that_commit_at_once_each_get_their_own_answer(index):
     found = []
 
     def send():
-        found.append([committer.submit(arrival(n), None).result(30).receipt for n in range(20)])
+        found.append([submit(committer, arrival(n)).result(30).verdict.receipt for n in range(20)])
 
     threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
@@ -149,22 +154,22 @@ def test_an_impatient_one_says_at_once_that_the_database_is_away(index):
     committer = Committer(away.record)
 
     with pytest.raises(OperationalError):
-        committer.submit(arrival(1), None).result(30)
+        submit(committer, arrival(1)).result(30)
 
     away.back.set()
-    assert committer.submit(arrival(1), None).result(30).receipt is Receipt.NEW
+    assert submit(committer, arrival(1)).result(30).verdict.receipt is Receipt.NEW
     committer.close()
 
 
 def test_a_patient_one_tries_again_until_the_database_is_back(index):
     away = Away(index)
     committer = Committer(away.record, patient=True)
-    waiting = [committer.submit(arrival(number), None) for number in range(5)]
+    waiting = [submit(committer, arrival(number)) for number in range(5)]
     until(lambda: committer.stuck, "stuck")
 
     away.back.set()
 
-    assert [one.result(30).receipt for one in waiting] == [Receipt.NEW] * 5
+    assert [one.result(30).verdict.receipt for one in waiting] == [Receipt.NEW] * 5
     until(lambda: not committer.stuck, "not stuck")
     committer.close()
 
@@ -172,17 +177,17 @@ def test_a_patient_one_tries_again_until_the_database_is_back(index):
 def test_a_patient_one_gives_a_row_up_that_can_never_be_written(index):
     committer = Committer(index.record_instances, patient=True)
 
-    bad, good = committer.submit(POISON, None), committer.submit(arrival(1), None)
+    bad, good = submit(committer, POISON), submit(committer, arrival(1))
 
     with pytest.raises(NO_JSON):
         bad.result(30)
-    assert good.result(30).receipt is Receipt.NEW
+    assert good.result(30).verdict.receipt is Receipt.NEW
     committer.close()
 
 
 def test_a_patient_one_ends_although_the_database_is_away(index):
     committer = Committer(Away(index).record, patient=True)
-    waiting = committer.submit(arrival(1), None)
+    waiting = submit(committer, arrival(1))
     until(lambda: committer.stuck, "stuck")
 
     committer.close()
@@ -201,7 +206,7 @@ def test_a_connection_that_the_server_cuts_costs_no_instance(engine, committer):
         with engine.connect() as other:
             other.execute(cut)
 
-        assert committer.submit(arrival(number), None).result(30).receipt is Receipt.NEW
+        assert submit(committer, arrival(number)).result(30).verdict.receipt is Receipt.NEW
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -214,8 +219,42 @@ def test_a_connection_cut_in_mid_transaction_costs_no_instance(engine, committer
     with engine.connect() as holder, reading(engine).connect() as other:
         held = holder.begin()
         holder.execute(text("LOCK TABLE studies"))
-        waiting = committer.submit(arrival(1), None)
+        waiting = submit(committer, arrival(1))
         until(lambda: other.execute(cut).first() is not None, "a cut connection")
         held.rollback()
 
-    assert waiting.result(30).receipt is Receipt.NEW
+    assert waiting.result(30).verdict.receipt is Receipt.NEW
+
+
+def test_a_file_that_cannot_have_its_place_fails_alone(committer, index):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    bad, good = committer.submit(full), submit(committer, arrival(2))
+
+    assert good.result(30).verdict.receipt is Receipt.NEW
+    with pytest.raises(OSError, match="No space left"):
+        bad.result(30)
+
+
+def test_it_waits_for_a_quiet_moment_but_not_for_ever(index):
+    gate = Gate(index)
+    gate.open.set()
+    committer = Committer(gate.record, longest_wait_s=0.5)
+    stop = threading.Event()
+    sent = []
+
+    def keep_arriving():
+        number = 0
+        while not stop.wait(0.005):
+            sent.append(submit(committer, arrival(number)))
+            number += 1
+
+    door = threading.Thread(target=keep_arriving)
+    door.start()
+    until(lambda: gate.batches, "the first batch, although it is never quiet")
+    assert gate.batches[0] > 1
+    stop.set()
+    door.join()
+    committer.close()
+    assert all(one.done() for one in sent)
