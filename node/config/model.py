@@ -98,7 +98,7 @@ class Receive(Section):
     )
     durability: Literal["full", "relaxed"] = Field(
         default="full",
-        description="What Success means. full: data, directory and index entry are synced to disk. "
+        description="What Success means. full: data and directory entry are synced to disk. "
         "relaxed: they survive a crash of the node, but not a power cut of the machine.",
     )
     duplicate_uid: Literal["last", "first", "quarantine"] = Field(
