@@ -177,7 +177,8 @@ class Front:
                 connection = self._certificates.current().wrap_socket(
                     connection, server_side=True, do_handshake_on_connect=False
                 )
-        except OSError:
+        except Exception:  # whatever TLS finds wrong, the next caller must get in
+            log.exception("caller.failed", address=address)
             connection.close()
             return
         deadline = self._monotonic() + self._acse_timeout_s
@@ -215,12 +216,11 @@ class Front:
         caller.in_handshake = False
 
     def _read(self, caller: _Waiting) -> bool:
-        """Read once; False when the caller is no longer waiting."""
+        """Read once; False when the caller is no longer waiting, or has had its turn."""
         if caller.is_leaving:
             if not caller.connection.recv(65536):
                 self._drop(caller)
-                return False
-            return True
+            return False
         data = caller.connection.recv(min(caller.needed - len(caller.buffer), 65536))
         if not data:
             self._drop(caller)
@@ -310,7 +310,8 @@ class Front:
             log.warning("association.aborted", address=caller.address, reason=reason)
 
     def _drop(self, caller: _Waiting) -> None:
-        self._forget(caller)
+        if not caller.is_gone:
+            self._forget(caller)
         caller.connection.close()
 
     def _forget(self, caller: _Waiting) -> None:

@@ -125,8 +125,9 @@ class StorageScp:
             is_full = len(self._associations) >= self._receive.max_associations + SPARE_THREADS
             if not is_full:
                 association = Association(self._reception, caller, self._forget)
-                self._associations.add(association)
+                # Started under the lock: `stop` must not meet one that has no thread yet.
                 association.start()
+                self._associations.add(association)
         if is_full:
             with contextlib.suppress(OSError):
                 caller.connection.send(reject(*LOCAL_LIMIT_EXCEEDED))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -245,6 +245,27 @@ def test_a_flood_of_strangers_is_answered_for_a_while_and_known_peers_always(doo
     assert door.serves()
 
 
+def test_a_rejected_caller_that_goes_on_sending_keeps_nobody_out(door):
+    stop = threading.Event()
+
+    def flood(wire: Wire) -> None:
+        with suppress(OSError):
+            while not stop.is_set():
+                wire.socket.sendall(bytes(65536))
+
+    with ExitStack() as stack:
+        senders = []
+        for _ in range(3):
+            wire = stack.enter_context(door.wire())
+            wire.send(associate_request(calling="STRANGER"))
+            senders.append(threading.Thread(target=flood, args=(wire,)))
+            senders[-1].start()
+        assert door.serves()
+        stop.set()
+        for sender in senders:
+            sender.join()
+
+
 def test_thousands_of_half_open_callers_keep_nobody_out():
     with opened(acse_timeout_s=60) as door, ExitStack() as stack:
         threads = threading.active_count()
@@ -334,3 +355,14 @@ def test_stopping_lets_the_data_set_under_way_be_answered():
         assert busy.read_pdu()[:1] == b"\x07"
         stopping.join()
     assert len(door.recording.kept) == 1
+
+
+def test_callers_that_came_and_went_do_not_keep_it_from_stopping():
+    with opened() as door:
+        for said in (b"", b"\x01\x00", associate_request()):
+            with door.wire() as wire:
+                wire.send(said)
+        stopping = threading.Thread(target=door.scp.stop, daemon=True)
+        stopping.start()
+        stopping.join(10)
+        assert not stopping.is_alive()
