@@ -91,8 +91,8 @@ class Files:
     def sweep(self, top: str) -> int:
         """Remove what a crash on this host left in ``parts/``; return how many files that were.
 
-        Call it before writing starts. What has a second name is whole and stays: it may have
-        been acknowledged, and `node.store.part` says what becomes of it.
+        Call it before writing starts. What is named as whole stays: it may have been
+        acknowledged, and `node.store.part` says what becomes of it.
 
         Parameters
         ----------
@@ -100,8 +100,7 @@ class Files:
             `INSTANCES` or `RESULTS`: only what was on its way there, since the process that
             writes the other may be at work.
         """
-        parts = (self.data_dir / PARTS).glob(f"{own_prefix(top)}*.part")
-        orphans = [part for part in parts if part.stat().st_nlink == 1]
+        orphans = list((self.data_dir / PARTS).glob(f"{own_prefix(top)}*.part"))
         for orphan in orphans:
             orphan.unlink(missing_ok=True)
         return len(orphans)

@@ -54,7 +54,9 @@ def test_results_that_come_back_are_not_processed_again(node, pacs):
 
     assert store_all(node.port, [*study, *results], calling="MAINPACS") == [0x0000] * 9
 
-    assert node.stores.index.returned_count(uid) == 3
+    wait_until(
+        lambda: node.stores.index.returned_count(uid) == 3, within_s=30, what="the index has them"
+    )
     assert node.stores.index.study(uid).state is StudyState.DONE
     assert [r.revision for r in node.stores.index.revisions(uid)] == [1]
     assert len(pacs.of(uid)) == 3

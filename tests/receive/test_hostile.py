@@ -272,7 +272,7 @@ def test_thousands_of_half_open_callers_keep_nobody_out():
         for _ in range(2000):
             wire = stack.enter_context(door.wire())
             wire.send(b"\x01\x00\x00")
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
         assert door.serves()
 
 

@@ -80,7 +80,7 @@ def test_the_sweep_leaves_what_is_whole(tmp_path):
     files = Files(tmp_path)
     part = Part.new(files, 0)
     part.append([b"whole"])
-    part.publish("ab" * 32, durable=True)
+    part.complete(durable=True)
 
     assert files.sweep(INSTANCES) == 0
     assert part.path.read_bytes() == b"whole"

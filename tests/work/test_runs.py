@@ -177,23 +177,28 @@ def test_a_full_disk_reaches_the_caller_which_tries_again(open_node):
 
     with pytest.raises(OSError, match="No space left"):
         node.steps.infer(uid, 1, 0)
-    assert [row.step for row in node.ledger.steps(uid, 1)] == ["plan"]
+    assert node.problems(uid) == ["waits: No space left on device"]
 
 
 @pytest.mark.parametrize(
-    ("ledger", "error"), [(LostDatabase, OperationalError), (Interrupted, TransientError)]
+    ("ledger", "error", "shown"),
+    [
+        (LostDatabase, OperationalError, "waits: the database does not answer"),
+        (Interrupted, TransientError, "waits: not now"),
+    ],
 )
-def test_what_may_pass_reaches_the_caller_which_tries_again(open_node, ledger, error):
+def test_what_may_pass_reaches_the_caller_which_tries_again(open_node, ledger, error, shown):
     node = open_node(ledger=ledger)
     uid = planned(node, ct_series())
     node.steps.infer(uid, 1, 0)
 
     with pytest.raises(error):
         node.steps.encode(uid, 1, 0)
-    assert "encode" not in {row.step for row in node.ledger.steps(uid, 1)}
+    assert node.problems(uid) == [shown]
 
     later = open_node()
     assert later.steps.encode(uid, 1, 0)
+    assert later.problems(uid) == []
 
 
 def test_a_version_that_comes_after_the_plan_is_read_by_the_next_revision_only(node, open_node):
