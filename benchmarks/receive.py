@@ -6,8 +6,9 @@ DCMTK's `storescu` sends CT slices of 512 x 512 pixels over loopback with one an
 associations, in turn to each receiver: the node with full and with relaxed durability, DCMTK's
 `storescp`, Orthanc (its storage synced, its default) and pynetdicom's usual handler. Each
 round starts every receiver anew on an empty folder of the same disk. Prints medians: images
-per second, processor time per image, largest resident memory; then the ratios, the time to
-open an association and what fifty idle ones cost.
+per second until the senders have their last answer, processor time per image until the index
+has it, too, largest resident memory and the ratio to `storescp`; then the time to open an
+association and what fifty idle ones cost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -86,6 +87,10 @@ class Receiver:
         """Write what it needs into the folder and return its command line."""
         raise NotImplementedError
 
+    def is_done(self) -> bool:
+        """Whether it has nothing left to do with what it has acknowledged."""
+        return True
+
     @contextmanager
     def running(self, place: Path) -> Iterator[tuple[int, psutil.Process]]:
         """Its port and process, once it answers; its folder is a new one under `place`."""
@@ -120,13 +125,19 @@ class Node(Receiver):
         self.name = f"wetread, {durability}" + (f", {processes} processes" * (processes > 1))
         self._durability = durability
         self._processes = processes
+        self._data_dir = Path()
+
+    def is_done(self) -> bool:
+        """Whether everything is in its index."""
+        return not any((self._data_dir / "parts").iterdir())
 
     def command(self, folder: Path, port: int) -> list[str]:
         """Run one role with a configuration of its own."""
+        self._data_dir = folder / "data"
         pacs = {"ae_title": "PACS", "host": "127.0.0.1", "port": 1}
         rule = {"name": "r", "when": {"Modality": "CT"}, "run": ["ct-lungs"], "send_to": ["pacs"]}
         configuration = {
-            "data_dir": str(folder / "data"),
+            "data_dir": str(self._data_dir),
             "models_dir": str(MODELS),
             "receive": {
                 "host": "127.0.0.1",
@@ -223,9 +234,11 @@ def peak_mb(process: psutil.Process) -> float:
     """Largest resident memory of the largest process so far, MB."""
     peaks = []
     for one in (process, *process.children(recursive=True)):
-        for line in Path(f"/proc/{one.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                peaks.append(int(line.split()[1]) / 1024)
+        # A process for one association may end at any moment.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{one.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM"):
+                    peaks.append(int(line.split()[1]) / 1024)
     return max(peaks)
 
 
@@ -247,6 +260,7 @@ def one_round(
         before = cpu_seconds(process)
         seconds = send(port, receiver.ae_title, folders)
         total = len(folders) * images
+        wait_until(receiver.is_done, within_s=60, what="the index")
         into.images_per_s.append(total / seconds)
         into.rss_mb.append(peak_mb(process))
         into.cpu_ms.append((cpu_seconds(process) - before) / total * 1e3)
