@@ -182,10 +182,25 @@ class Committer:
         placed = []
         for waiting in batch:
             try:
-                placed.append((waiting, waiting.shelve()))
+                placed.append((waiting, self._shelve(waiting)))
             except Exception as error:  # noqa: BLE001 - the others must get theirs
                 waiting.shelved.set_exception(error)
         return placed
+
+    def _shelve(self, waiting: _Waiting) -> Shelving:
+        """Give one file its place; a disk that is full now may have room later."""
+        while True:
+            try:
+                shelving = waiting.shelve()
+            except FileNotFoundError:
+                raise  # what is gone does not come back
+            except OSError as error:
+                if not self.patient or self._closing.is_set():
+                    raise
+                self._wait(error)
+            else:
+                self._go_on()
+                return shelving
 
     def _synced(self, batch: _Batch) -> _Batch:
         """Sync the folders, each once; return those whose folder is synced."""

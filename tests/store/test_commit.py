@@ -258,3 +258,22 @@ def test_it_waits_for_a_quiet_moment_but_not_for_ever(index):
     door.join()
     committer.close()
     assert all(one.done() for one in sent)
+
+
+def test_a_patient_one_waits_until_the_disk_has_room(index):
+    committer = Committer(index.record_instances, patient=True)
+    full = threading.Event()
+    full.set()
+
+    def shelve():
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        return Shelving(arrival(1), None)
+
+    waiting = committer.submit(shelve)
+    until(lambda: committer.stuck, "the committer says that it is stuck")
+    full.clear()
+
+    assert waiting.result(30).verdict.receipt is Receipt.NEW
+    assert not committer.stuck
+    committer.close()
