@@ -90,6 +90,7 @@ class Association:
         self._caller = caller
         self._ended = ended
         self._timeout_s = reception.receive.network_timeout_s
+        self._waits_s = 0.0
         self._stopping = False
         self._agreement: Agreement
         self._reader = PduReader(reception.receive.max_pdu_bytes)
@@ -123,7 +124,7 @@ class Association:
 
     def _run(self) -> None:
         try:
-            self._connection.settimeout(self._timeout_s)
+            self._wait_at_most(self._timeout_s)
             peer = self._admit()
             if peer is not None:
                 try:
@@ -204,7 +205,7 @@ class Association:
             deadline = min(deadline, self._message.deadline(self._timeout_s))
         if now >= deadline:
             raise _Lost(self._why_late())
-        self._connection.settimeout(deadline - now)
+        self._wait_at_most(deadline - now)
         try:
             count = self._connection.recv_into(buffer)
         except TimeoutError:
@@ -215,6 +216,15 @@ class Association:
             # A peer with Nagle's algorithm holds its last segment back until this ACK.
             self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         return count
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Set the timeout of the connection, to within a twentieth.
+
+        That costs a system call, before which another thread may get the interpreter.
+        """
+        if not 0.95 * seconds <= self._waits_s <= 1.05 * seconds:
+            self._connection.settimeout(seconds)
+            self._waits_s = seconds
 
     def _why_late(self) -> str:
         if self._reader.is_between_pdus and self._message.command is None:
@@ -288,7 +298,7 @@ class Association:
         message = self._message
         response = self._respond(message)
         if response is not None:
-            self._connection.settimeout(self._timeout_s)
+            self._wait_at_most(self._timeout_s)
             self._connection.sendall(data_transfer(message.context_id, True, response))
         self._message = Message()
 
