@@ -96,7 +96,7 @@ class Association:
                     self._wire.send(first + block)
                     first = []
                 return self._answer(C_STORE_RQ)
-            except BaseException:
+            except BaseException:  # an association in mid-message can only be aborted
                 self.abort()
                 raise
 
@@ -122,7 +122,7 @@ class Association:
         try:
             self._wire.send(commands.command_pdus(context_id, command, self._fragment_bytes))
             return self._answer(C_ECHO_RQ)
-        except BaseException:
+        except BaseException:  # as in `store`
             self.abort()
             raise
 
@@ -223,7 +223,7 @@ def associate(destination: Destination, calling_ae_title: str, keys: Sequence[Ke
     except TransientError as error:
         wire.close()
         raise error if isinstance(error, Away) else Away(str(error)) from error
-    except BaseException:
+    except BaseException:  # whatever it was: the connection has no owner yet
         wire.close()
         raise
 

@@ -13,7 +13,7 @@ from node.errors import PermanentError, RejectedInstance
 from node.receive.outcome import settle, shelve
 from node.receive.recovery import Recovered, recover
 from node.receive.status import Status
-from node.receive.store_request import Kept, StoreRequest
+from node.receive.store_request import StoreRequest
 from node.store.commit import Committer, Shelved
 from node.store.database import MAX_UID_LENGTH
 from node.store.file_meta import file_meta
@@ -24,6 +24,7 @@ from node.store.index import Index
 from node.store.leftover import Content
 from node.store.part import Part
 from node.store.space import Space
+from node.store.standing import Arrival, Receipt, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +61,10 @@ class Keeper:
         self._max_object_bytes = receive.max_object_bytes
         self._space = Space(files.data_dir, storage or Storage())
         self._names = GroupSync(files.data_dir / PARTS)
-        policy = receive.duplicate_uid
+        self._index = index
+        self._duplicate_uid = receive.duplicate_uid
         self._committer = Committer(
-            lambda batch: index.record_instances(batch, policy),
+            self._record,
             sync=self._durable,
             patient=True,
             # A study must not count as complete before its last image is in the index.
@@ -80,12 +82,12 @@ class Keeper:
         processes
             How many slots there are on this host; slot 0 also looks after those that are gone.
         """
-        # Who starts while the database is away must not wait for it here.
-        self._committer.patient = False
+        # Not the patient one: who starts while the database is away must not wait for it here.
+        committer = Committer(self._record, sync=self._durable)
         try:
-            return recover(self._files, self._committer, self._slot, processes)
+            return recover(self._files, committer, self._slot, processes)
         finally:
-            self._committer.patient = True
+            committer.close()
 
     def begin(self, request: StoreRequest) -> Receiving:
         """Prepare for a data set, before its first byte.
@@ -130,6 +132,9 @@ class Keeper:
     def close(self) -> None:
         """Commit what waits; nothing can be finished afterwards."""
         self._committer.close()
+
+    def _record(self, batch: Sequence[Arrival]) -> list[Verdict]:
+        return self._index.record_instances(batch, self._duplicate_uid)
 
 
 class Receiving:
@@ -179,7 +184,7 @@ class Receiving:
             )
         self._part.append(fragments)
 
-    def finish(self) -> Future[Kept]:
+    def finish(self) -> Future[Receipt]:
         """Make the whole data set durable; after return its sender may forget it.
 
         Full durability: file synced, named as whole, folder synced, in this order. A crash
@@ -188,7 +193,7 @@ class Receiving:
 
         Returns
         -------
-        Future of Kept
+        Future of Receipt
             What it is to the index, as soon as that is known.
 
         Raises
@@ -203,18 +208,17 @@ class Receiving:
             self._part.complete(durable=self._names is not None)
             if self._names is not None:
                 self._names.sync()
-        except BaseException:
+        except BaseException:  # whatever it was: what has no answer yet must not stay
             self._part.remove()
             raise
         content = Content(
-            digest="",
             transfer_syntax_uid=self._request.transfer_syntax_uid,
             calling_ae_title=self._request.calling_ae_title,
             size_bytes=self._meta_bytes + self._bytes,
             received_at=self._clock(),
             meta_bytes=self._meta_bytes,
         )
-        kept: Future[Kept] = Future()
+        kept: Future[Receipt] = Future()
         shelved = self._committer.submit(shelve(self._part, header, content))
         shelved.add_done_callback(lambda done: self._settle(done, kept))
         return kept
@@ -239,10 +243,9 @@ class Receiving:
                 )
         return header
 
-    def _settle(self, shelved: Future[Shelved], kept: Future[Kept]) -> None:
+    def _settle(self, shelved: Future[Shelved], kept: Future[Receipt]) -> None:
         try:
             kept.set_result(settle(self._part, shelved.result()))
         except Exception as error:  # its sender was told that it is kept: it stays as it is
             log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
-            self._part.leave()
             kept.set_exception(error)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
 from node.domain import MANUFACTURER, Instance
-from node.receive.store_request import Kept
 from node.store.commit import Shelved, Shelving
 from node.store.header import Header
 from node.store.leftover import Content, digest_of
@@ -19,52 +17,31 @@ log = structlog.get_logger(__name__)
 
 
 def shelve(part: Part, header: Header, content: Content) -> Callable[[], Shelving]:
-    """Prepare to give a whole part its place; what is returned does it, when there is time.
-
-    Parameters
-    ----------
-    content
-        Without a digest where nobody has read the file yet.
-    """
+    """Prepare to give a whole part its place; what is returned does it, when there is time."""
 
     def place() -> Shelving:
         """Give the part its place, unless it is a result of a node, which gets none."""
-        folder = None
-        known = content
-        if not is_marked(header):
-            if not known.digest:
-                known = replace(content, digest=digest_of(part.path, content))
-            folder = part.publish(known.digest)
-        return Shelving(arrival(header, known, part.place), folder)
-
-    return place
-
-
-def arrival(header: Header, content: Content, place: str) -> Arrival:
-    """Put together what the index is told of an instance.
-
-    Parameters
-    ----------
-    place
-        Of its file, relative to the data directory.
-    """
-    return Arrival(
-        Instance(
+        own_result = is_marked(header)
+        digest, folder = "", None
+        if not own_result:
+            digest = digest_of(part.path, content)
+            folder = part.publish(digest)
+        instance = Instance(
             study_instance_uid=header.study_instance_uid,
             series_instance_uid=header.series_instance_uid,
             sop_instance_uid=header.sop_instance_uid,
             sop_class_uid=header.sop_class_uid,
             transfer_syntax_uid=content.transfer_syntax_uid,
-            digest=content.digest,
-            path=place,
+            digest=digest,
+            path=part.place,
             size_bytes=content.size_bytes,
             received_at=content.received_at,
             calling_ae_title=content.calling_ae_title,
             attributes=header.attributes,
-        ),
-        patient=header.patient,
-        own_result=is_marked(header),
-    )
+        )
+        return Shelving(Arrival(instance, header.patient, own_result), folder)
+
+    return place
 
 
 def is_marked(header: Header) -> bool:
@@ -75,7 +52,7 @@ def is_marked(header: Header) -> bool:
     )
 
 
-def settle(part: Part, shelved: Shelved) -> Kept:
+def settle(part: Part, shelved: Shelved) -> Receipt:
     """Finish the file of an instance that the index has judged, and log what is out of line."""
     instance, verdict = shelved.instance, shelved.verdict
     if verdict.receipt is Receipt.OWN_RESULT:
@@ -96,4 +73,4 @@ def settle(part: Part, shelved: Shelved) -> Kept:
             sop_instance_uid=instance.sop_instance_uid,
             standing=verdict.standing.value,
         )
-    return Kept(verdict.receipt.value)
+    return verdict.receipt

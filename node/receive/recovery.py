@@ -76,7 +76,7 @@ def recover(files: Files, committer: Committer, slot: int, processes: int) -> Re
 
 
 def _read(path: Path) -> tuple[Content, Header] | None:
-    """Read a part from its first to its last byte; None if it is no DICOM file any more."""
+    """Read what a part says of itself; None if it is no DICOM file any more."""
     try:
         return content_of(path), header_of_file(path)
     except OSError:
@@ -103,5 +103,4 @@ def _adopt(
             adopted += 1
         except Exception:  # whatever the driver raises: the others, and the role, must go on
             log.exception("part.not_adopted", part=part.path.name)
-            part.leave()
     return adopted

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from node.store.standing import Receipt
@@ -23,16 +22,6 @@ class StoreRequest:
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
-
-
-class Kept(StrEnum):
-    """What became of an accepted instance."""
-
-    NEW = Receipt.NEW.value
-    NEW_VERSION = Receipt.NEW_VERSION.value
-    DUPLICATE = Receipt.DUPLICATE.value
-    QUARANTINED = Receipt.QUARANTINED.value
-    OWN_RESULT = Receipt.OWN_RESULT.value
 
 
 class Incoming(Protocol):
@@ -53,12 +42,12 @@ class Incoming(Protocol):
         """
         ...
 
-    def finish(self) -> Future[Kept]:
+    def finish(self) -> Future[Receipt]:
         """Make the whole data set durable; after return its sender may forget it.
 
         Returns
         -------
-        Future of Kept
+        Future of Receipt
             What it is to the index, as soon as that is known: until then the next start of the
             node would find it. It raises where the index does not take it.
 

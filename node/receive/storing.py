@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.errors import RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
 from node.receive.status import Status
-from node.receive.store_request import Incoming, Keeping, Kept, StoreRequest
+from node.receive.store_request import Incoming, Keeping, StoreRequest
+from node.store.standing import Receipt
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +93,7 @@ class StoreOperation:
         INSTANCES_RECEIVED.labels(outcome=outcome).inc()
 
 
-def _count(kept: Future[Kept]) -> None:
+def _count(kept: Future[Receipt]) -> None:
     """Count an instance when the index has judged it; what it does not take is logged there."""
     if kept.exception() is None:
         INSTANCES_RECEIVED.labels(outcome=str(kept.result())).inc()

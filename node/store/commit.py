@@ -72,9 +72,6 @@ class Committer:
         Sync the folders before recording.
     longest_wait_s
         How long a file may wait for a quiet moment.
-
-    Attributes
-    ----------
     patient
         True: while the database does not answer it tries again, and `stuck` says so. False:
         those who wait are told that it failed. An instance that itself cannot be recorded
@@ -89,7 +86,7 @@ class Committer:
         patient: bool = False,
         longest_wait_s: float = 0.0,
     ) -> None:
-        self.patient = patient
+        self._patient = patient
         self._record = record
         self._sync = sync
         self._longest_wait_s = longest_wait_s
@@ -118,7 +115,7 @@ class Committer:
         -------
         Future of Shelved
             Raises OSError, SQLAlchemyError or ValueError where the file has no place or is not
-            recorded; see `is_unsure`.
+            recorded.
         """
         waiting = _Waiting(shelve)
         # Put under the lock: behind the end of the queue nobody would answer.
@@ -195,7 +192,7 @@ class Committer:
             except FileNotFoundError:
                 raise  # what is gone does not come back
             except OSError as error:
-                if not self.patient or self._closing.is_set():
+                if not self._patient or self._closing.is_set():
                     raise
                 self._wait(error)
             else:
@@ -222,22 +219,17 @@ class Committer:
             return
         try:
             verdicts = self._record([one.arrival for _, one in batch])
-        except Exception as error:  # noqa: BLE001 - the driver raises its own, and ValueError
-            # Whether a connection that broke has committed, nobody knows.
-            unsure = error if is_unsure(error) else None
+        except Exception:  # noqa: BLE001 - the driver raises its own, and ValueError
+            # A connection that broke may have committed: then they are duplicates now.
             away: Exception | None = None
             for waiting, one in batch:
-                away = self._record_one(waiting, one.arrival, away, unsure)
+                away = self._record_one(waiting, one.arrival, away)
             return
         for (waiting, one), verdict in zip(batch, verdicts, strict=True):
             waiting.shelved.set_result(Shelved(one.arrival.instance, verdict))
 
     def _record_one(
-        self,
-        waiting: _Waiting,
-        arrival: Arrival,
-        away: Exception | None,
-        unsure: Exception | None,
+        self, waiting: _Waiting, arrival: Arrival, away: Exception | None
     ) -> Exception | None:
         """Record one instance; return why the database does not answer, or None.
 
@@ -245,8 +237,6 @@ class Committer:
         ----------
         away
             Why it did not answer just now: not asked again then.
-        unsure
-            What the instance is told then instead.
         """
         while away is None:
             try:
@@ -255,9 +245,7 @@ class Committer:
                 if not is_of_the_database(error):
                     waiting.shelved.set_exception(error)
                     return None
-                if is_unsure(error):
-                    unsure = error
-                if not self.patient or self._closing.is_set():
+                if not self._patient or self._closing.is_set():
                     away = error
                     break
                 self._wait(error)
@@ -265,7 +253,7 @@ class Committer:
                 self._go_on()
                 waiting.shelved.set_result(Shelved(arrival.instance, verdict))
                 return None
-        waiting.shelved.set_exception(unsure or away)
+        waiting.shelved.set_exception(away)
         return away
 
     def _wait(self, error: Exception) -> None:
@@ -282,9 +270,5 @@ class Committer:
 
 def is_of_the_database(error: BaseException) -> bool:
     """Whether another row would have failed, too: the database is away, locked or full."""
-    return is_unsure(error) or isinstance(error, OperationalError | InterfaceError)
-
-
-def is_unsure(error: BaseException) -> bool:
-    """Whether the connection broke, so that what was under way may be recorded or not."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    broke = isinstance(error, DBAPIError) and error.connection_invalidated
+    return broke or isinstance(error, OperationalError | InterfaceError)

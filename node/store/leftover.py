@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,13 +46,10 @@ class Content:
 
     Parameters
     ----------
-    digest
-        "" where the file has not been read.
     meta_bytes
         Of preamble and File Meta Information, before the data set.
     """
 
-    digest: str
     transfer_syntax_uid: str
     calling_ae_title: str
     size_bytes: int
@@ -88,7 +85,7 @@ def left_over(files: Files, slot: int, processes: int) -> LeftOver:
 
 
 def content_of(path: Path) -> Content:
-    """Read a whole part to its end.
+    """Read what the file meta information of a whole part says.
 
     Raises
     ------
@@ -97,15 +94,13 @@ def content_of(path: Path) -> Content:
     """
     meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
     status = path.stat()
-    content = Content(
-        digest="",
+    return Content(
         transfer_syntax_uid=str(meta.TransferSyntaxUID),
         calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
         size_bytes=status.st_size,
         received_at=datetime.fromtimestamp(status.st_mtime, UTC),
         meta_bytes=BEFORE_GROUP + meta.FileMetaInformationGroupLength,
     )
-    return replace(content, digest=digest_of(path, content))
 
 
 def digest_of(path: Path, content: Content) -> str:

@@ -196,7 +196,7 @@ def _read_deflated(file: BinaryIO, start: int, is_end: _IsEnd) -> Dataset:
                 stop_when=is_end,
                 specific_tags=list(ELEMENTS),
             )
-        except Exception:
+        except Exception:  # pydicom raises whatever it meets at the end of what it was given
             if not bounded.was_too_short or limit == MAX_HEADER_BYTES:
                 raise
     raise AssertionError("the last limit returns or raises")

@@ -156,12 +156,8 @@ class Part:
             with suppress(OSError):
                 successor_of(self.path).unlink()
 
-    def leave(self) -> None:
-        """Leave it as it is to the next start; never raises."""
-        self._close()
-
     def withdraw(self) -> None:
-        """Take both names away, because the index does not take the file; never raises.
+        """Take both names away, because the file is no input; never raises.
 
         A file that was at its place before stays: the index may have that one.
         """

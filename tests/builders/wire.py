@@ -8,7 +8,8 @@ from io import BytesIO
 
 from pydicom.dataset import Dataset
 
-from node.receive.store_request import Keeping, Kept, StoreRequest
+from node.receive.store_request import Keeping, StoreRequest
+from node.store.standing import Receipt
 
 
 def data_set_of(ds: Dataset) -> bytes:
@@ -37,7 +38,7 @@ def fragments(content: bytes, size: int = 131072) -> Iterator[list[memoryview]]:
         yield [memoryview(content)[start : start + size]]
 
 
-def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Kept]:
+def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Receipt]:
     """Give a receiver a data set, as the door does; return as soon as it is acknowledged."""
     incoming = keeping.begin(request_for(ds, **difference))
     try:
@@ -49,6 +50,6 @@ def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Kept]:
     return incoming.finish()
 
 
-def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Kept:
+def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Receipt:
     """Give a receiver a data set, and wait for what the index says of it."""
     return give(keeping, ds, **difference).result(60)

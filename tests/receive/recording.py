@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Event, Lock
 
-from node.receive.store_request import Incoming, Kept, StoreRequest
+from node.receive.store_request import Incoming, StoreRequest
+from node.store.standing import Receipt
 
 
 class Recording:
@@ -35,12 +36,12 @@ class _Recorded:
         for fragment in fragments:
             self._data += fragment
 
-    def finish(self) -> Future[Kept]:
+    def finish(self) -> Future[Receipt]:
         """Keep it."""
         with self._recording.lock:
             self._recording.kept.append((self._request, bytes(self._data)))
-        kept: Future[Kept] = Future()
-        kept.set_result(Kept.NEW)
+        kept: Future[Receipt] = Future()
+        kept.set_result(Receipt.NEW)
         return kept
 
     def discard(self) -> None:

@@ -17,33 +17,15 @@ from node.config.model import Storage
 from node.domain import Standing
 from node.errors import RejectedInstance
 from node.receive.keep import Keeper
-from node.receive.store_request import Kept
 from node.store.index import Index
 from node.store.ledger import Ledger
+from node.store.standing import Receipt
 from tests.builders import ct_series
 from tests.builders.disk import small_disks
 from tests.builders.network import wait_until
 from tests.builders.records import NOON, artifact
 from tests.builders.wire import data_set_of, fragments, give, keep, request_for
-from tests.receive.place import ROOM, Place
-
-
-@pytest.fixture
-def open_place(tmp_path):
-    places = []
-
-    def open_one(folder=tmp_path, **difference):
-        places.append(Place(folder, **difference))
-        return places[-1]
-
-    yield open_one
-    for place in places:
-        place.close()
-
-
-@pytest.fixture
-def place(open_place):
-    return open_place()
+from tests.receive.place import ROOM
 
 
 @pytest.fixture
@@ -52,15 +34,10 @@ def small_disk(tmp_path):
         yield mount
 
 
-@pytest.fixture
-def ds():
-    return ct_series(slices=1)[0]
-
-
 def test_an_instance_is_on_disk_and_in_the_index_byte_for_byte(place, ds):
     content = data_set_of(ds)
 
-    assert keep(place.keeper, ds) is Kept.NEW
+    assert keep(place.keeper, ds) is Receipt.NEW
 
     [instance] = place.kept(ds)
     stored = place.files.instance(instance.digest).read_bytes()
@@ -83,7 +60,7 @@ def test_fragments_may_be_overwritten_after_they_were_written(place, ds):
         buffer[: len(piece)] = piece
         incoming.write([memoryview(buffer)[: len(piece)]])
 
-    assert incoming.finish().result(60) is Kept.NEW
+    assert incoming.finish().result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(content)
 
 
@@ -95,14 +72,14 @@ def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds)
     assert len(pieces) > os.sysconf("SC_IOV_MAX")
     incoming.write(pieces)
 
-    assert incoming.finish().result(60) is Kept.NEW
+    assert incoming.finish().result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(content)
 
 
 def test_the_same_instance_again_is_one_instance(place, ds):
     keep(place.keeper, ds)
 
-    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert keep(place.keeper, ds) is Receipt.DUPLICATE
     assert len(place.kept(ds)) == len(place.stored()) == 1
     assert place.parts() == []
 
@@ -112,7 +89,7 @@ def test_a_duplicate_mends_a_file_that_a_power_cut_has_emptied(place, ds):
     [stored] = place.stored()
     stored.write_bytes(b"")
 
-    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert keep(place.keeper, ds) is Receipt.DUPLICATE
     assert stored.read_bytes().endswith(data_set_of(ds))
 
 
@@ -180,14 +157,14 @@ def test_a_uid_that_is_a_path_names_no_file(place, ds):
     incoming = place.keeper.begin(request)
     incoming.write([memoryview(content)])
 
-    assert incoming.finish().result(60) is Kept.NEW
+    assert incoming.finish().result(60) is Receipt.NEW
     assert [path.parent.parent.name for path in place.stored()] == ["instances"]
 
 
 def test_an_own_result_that_is_marked_is_not_kept(place, ds):
     ds.Manufacturer = ds.ManufacturerModelName = "Wetread"
 
-    assert keep(place.keeper, ds) is Kept.OWN_RESULT
+    assert keep(place.keeper, ds) is Receipt.OWN_RESULT
     assert place.index.returned_count(str(ds.StudyInstanceUID)) == 1
     assert place.parts() == place.stored() == []
 
@@ -197,7 +174,7 @@ def test_an_own_result_that_only_the_index_knows_is_not_kept(place, ds):
         [artifact(sop_instance_uid=str(ds.SOPInstanceUID))], "key", NOON
     )
 
-    assert keep(place.keeper, ds) is Kept.OWN_RESULT
+    assert keep(place.keeper, ds) is Receipt.OWN_RESULT
     assert place.parts() == place.stored() == []
 
 
@@ -207,7 +184,7 @@ def test_another_patient_is_kept_in_quarantine_logged_and_not_named(place):
     keep(place.keeper, first)
 
     with capture_logs() as events:
-        assert keep(place.keeper, second) is Kept.QUARANTINED
+        assert keep(place.keeper, second) is Receipt.QUARANTINED
 
     assert [one.standing for one in place.kept(first)] == [Standing.USED, Standing.QUARANTINED]
     [event] = [event for event in events if event["event"] == "instance.quarantined"]
@@ -219,9 +196,9 @@ def test_another_patient_is_kept_in_quarantine_logged_and_not_named(place):
 @pytest.mark.parametrize(
     ("policy", "kept", "standing"),
     [
-        ("last", Kept.NEW_VERSION, Standing.USED),
-        ("first", Kept.NEW_VERSION, Standing.SET_ASIDE),
-        ("quarantine", Kept.QUARANTINED, Standing.QUARANTINED),
+        ("last", Receipt.NEW_VERSION, Standing.USED),
+        ("first", Receipt.NEW_VERSION, Standing.SET_ASIDE),
+        ("quarantine", Receipt.QUARANTINED, Standing.QUARANTINED),
     ],
 )
 def test_the_policy_decides_which_version_counts_and_keeps_all(
@@ -250,8 +227,8 @@ def test_many_threads_keep_each_instance_once(place):
     for thread in threads:
         thread.join()
 
-    assert found.count(Kept.NEW) == 12
-    assert found.count(Kept.DUPLICATE) == 36
+    assert found.count(Receipt.NEW) == 12
+    assert found.count(Receipt.DUPLICATE) == 36
     assert len(place.stored()) == len(place.kept(images[0])) == 12
     assert place.parts() == []
 
@@ -273,7 +250,7 @@ class Cut(Index):
 def test_an_instance_whose_row_may_be_there_is_recorded_once(place, ds):
     keeper = Keeper(place.files, Cut(place.engine), clock=lambda: NOON, storage=ROOM)
 
-    assert keep(keeper, ds) is Kept.DUPLICATE
+    assert keep(keeper, ds) is Receipt.DUPLICATE
     keeper.close()
 
     [row] = place.kept(ds)
@@ -312,7 +289,7 @@ def test_it_refuses_more_while_the_database_is_away_and_then_goes_on(place):
     with place.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO studies")
     wait_until(lambda: not refused(), within_s=30, what="taking more")
-    assert kept.result(60) is Kept.NEW
+    assert kept.result(60) is Receipt.NEW
     assert len(place.kept(first)) == 1
     assert place.parts() == []
 
@@ -381,4 +358,4 @@ def test_a_disk_without_inodes_takes_nothing_and_leaves_nothing(small_disk, open
     assert place.parts() == []
     for number in range(3):
         (folder / f"filler-{number}").unlink()
-    assert keep(place.keeper, ct_series(slices=2)[1]) is Kept.NEW
+    assert keep(place.keeper, ct_series(slices=2)[1]) is Receipt.NEW

@@ -12,48 +12,24 @@ from pathlib import Path
 import pytest
 
 from node.receive.recovery import Recovered
-from node.receive.store_request import Kept
 from node.store.file_meta import file_meta
 from node.store.ledger import Ledger
-from node.store.leftover import content_of
+from node.store.leftover import content_of, digest_of
 from node.store.part import Part, successor_of
+from node.store.standing import Receipt
 from tests.builders import ct_series
 from tests.builders.records import NOON, artifact
 from tests.builders.wire import data_set_of, keep, request_for
 from tests.receive.killed import IMAGES
-from tests.receive.place import Place
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def open_place(tmp_path):
-    places = []
-
-    def open_one(**difference):
-        places.append(Place(tmp_path, **difference))
-        return places[-1]
-
-    yield open_one
-    for place in places:
-        place.close()
-
-
-@pytest.fixture
-def place(open_place):
-    return open_place()
-
-
-@pytest.fixture
-def ds():
-    return ct_series(slices=1)[0]
 
 
 def half(place, slot=0):
     """A part that was being written."""
     part = Part.new(place.files, slot)
     part.append([b"half a file"])
-    part.leave()
+    os.close(part.descriptor)
     return part.path
 
 
@@ -75,7 +51,7 @@ def whole(place, ds, slot=0):
 def placed(place, ds):
     """A part that has its place as well."""
     part = Part(place.files, whole(place, ds))
-    part.publish(content_of(part.path).digest)
+    part.publish(digest_of(part.path, content_of(part.path)))
     return part.path
 
 
@@ -106,7 +82,7 @@ def test_what_is_whole_is_adopted_as_it_came(place, ds):
     assert instance.size_bytes == place.stored()[0].stat().st_size
     assert place.stored() == [place.files.path(instance.path)]
     assert place.parts() == []
-    assert keep(place.keeper, ds) is Kept.DUPLICATE
+    assert keep(place.keeper, ds) is Receipt.DUPLICATE
 
 
 @pytest.mark.parametrize("left", [whole, placed])
@@ -290,4 +266,4 @@ def test_a_kill_at_any_point_loses_nothing_and_leaves_nothing(
     for row in rows:
         path = place.files.instance(row.digest)
         assert path.read_bytes().endswith(contents[row.sop_instance_uid])
-        assert content_of(path).digest == row.digest
+        assert digest_of(path, content_of(path)) == row.digest

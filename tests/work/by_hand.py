@@ -15,11 +15,11 @@ from engines.pool import Pool
 from node.config.model import Config
 from node.domain import DeliveryState, Plan
 from node.receive.keep import Keeper
-from node.receive.store_request import Kept
 from node.store.database import database_url, open_database
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger
+from node.store.standing import Receipt
 from node.work.outbox import Outbox
 from node.work.senders import Senders
 from node.work.steps import Equipment, Steps
@@ -103,7 +103,7 @@ class ByHand:
         self._pool.close()
         self._engine.dispose()
 
-    def receive(self, images: Sequence[Dataset]) -> list[Kept]:
+    def receive(self, images: Sequence[Dataset]) -> list[Receipt]:
         """Keep images as the receiver does."""
         keeper = Keeper(self.files, self.index, self.clock)
         try:
