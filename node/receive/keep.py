@@ -115,7 +115,7 @@ class Keeper:
             raise RejectedInstance(
                 Status.OUT_OF_RESOURCES, "the database does not take what was received before"
             )
-        part = Part.new(self._files, self._slot)
+        part = Part.new(self._files, self._slot, durable=self._durable)
         try:
             return Receiving(
                 request,
@@ -205,7 +205,7 @@ class Receiving:
         """
         try:
             header = self._checked_header()
-            self._part.complete(durable=self._names is not None)
+            self._part.complete()
             if self._names is not None:
                 self._names.sync()
         except BaseException:  # whatever it was: what has no answer yet must not stay

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Self
 
 from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
+from node.store.writeback import begin_writeback
 
 MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
 HALF = ".part"
 WHOLE = ".whole"
+WRITTEN_EARLY = 384 << 10
+"""So many bytes, and the disk begins with them while the rest is on its way."""
 
 
 class Part:
@@ -36,23 +39,29 @@ class Part:
         Its name in ``instances/``, relative to the data directory; "" before it has one.
     """
 
-    def __init__(self, files: Files, path: Path, descriptor: int = -1) -> None:
+    def __init__(
+        self, files: Files, path: Path, descriptor: int = -1, *, durable: bool = False
+    ) -> None:
         self._files = files
         self.path = path
         self.place = ""
         self._target: Path | None = None
         self._replaces = False
+        self._durable = durable
         self._size = 0
+        self._begun = 0
         self._descriptor = descriptor
 
     @classmethod
-    def new(cls, files: Files, slot: int) -> Self:
+    def new(cls, files: Files, slot: int, *, durable: bool) -> Self:
         """Begin a file.
 
         Parameters
         ----------
         slot
             Number of the receiver process; `node.store.leftover` tells by it whose a part is.
+        durable
+            Whether `complete` syncs its bytes.
 
         Raises
         ------
@@ -61,7 +70,8 @@ class Part:
         """
         name = f"{own_prefix(INSTANCES)}{slot}-{uuid.uuid4().hex}{HALF}"
         path = files.data_dir / PARTS / name
-        return cls(files, path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        return cls(files, path, descriptor, durable=durable)
 
     @property
     def descriptor(self) -> int:
@@ -81,21 +91,21 @@ class Part:
             written = os.writev(self._descriptor, slices)
             self._size += written
             fragments = [*_after(slices, written), *fragments[MOST_SLICES:]]
+        if self._durable and self._size - self._begun >= WRITTEN_EARLY:
+            begin_writeback(self._descriptor, self._begun)
+            self._begun = self._size
 
-    def complete(self, *, durable: bool) -> None:
+    def complete(self) -> None:
         """Give the file the name that says that it is whole.
 
-        Parameters
-        ----------
-        durable
-            Sync its bytes before; the folder's names are left to the caller.
+        A durable part's bytes are synced before; the folder's names are left to the caller.
 
         Raises
         ------
         OSError
             If the disk is full or fails.
         """
-        if durable:
+        if self._durable:
             os.fsync(self._descriptor)
         # The size tells a file that a power cut has cut off from one that it has not.
         whole = f"{str(self.path).removesuffix(HALF)}-{self._size}{WHOLE}"

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def half(place, slot=0):
     """A part that was being written."""
-    part = Part.new(place.files, slot)
+    part = Part.new(place.files, slot, durable=True)
     part.append([b"half a file"])
     os.close(part.descriptor)
     return part.path
@@ -42,9 +42,9 @@ def whole(place, ds, slot=0):
         request.transfer_syntax_uid,
         request.calling_ae_title,
     )
-    part = Part.new(place.files, slot)
+    part = Part.new(place.files, slot, durable=True)
     part.append([meta, data_set_of(ds)])
-    part.complete(durable=True)
+    part.complete()
     return part.path
 
 

@@ -78,9 +78,9 @@ def test_an_instance_that_is_not_there_has_a_place_in_a_folder_that_is(tmp_path)
 
 def test_the_sweep_leaves_what_is_whole(tmp_path):
     files = Files(tmp_path)
-    part = Part.new(files, 0)
+    part = Part.new(files, 0, durable=True)
     part.append([b"whole"])
-    part.complete(durable=True)
+    part.complete()
 
     assert files.sweep(INSTANCES) == 0
     assert part.path.read_bytes() == b"whole"

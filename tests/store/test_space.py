@@ -96,7 +96,7 @@ def test_it_is_logged_once_when_it_turns(small_disk, events):
 
 def test_a_part_on_a_full_disk_leaves_nothing(small_disk):
     folder = small_disk("size=4m")
-    part = Part.new(Files(folder), 0)
+    part = Part.new(Files(folder), 0, durable=True)
 
     with pytest.raises(OSError, match="No space left") as raised:
         part.append([bytes(1 << 20)] * 6)
