@@ -50,6 +50,8 @@ BUFFER_BUDGET: Final = 32 * 2**20
 SMALLEST_BUFFER: Final = 65536
 LARGEST_BUFFER: Final = 2**20
 """Bytes: all associations together read into the budget, each into a part of it."""
+MOST_UNWRITTEN: Final = 256
+"""Fragments that wait to be written: tiny ones take more memory than their bytes."""
 _ABORT_BY_USER: Final = 0
 _ABORT_BY_PROVIDER: Final = 2
 _NOT_SPECIFIED: Final = 0
@@ -177,18 +179,24 @@ class Association:
         receive = self._reception.receive
         room = BUFFER_BUDGET // receive.max_associations
         buffer = memoryview(bytearray(max(SMALLEST_BUFFER, min(room, LARGEST_BUFFER))))
+        full = len(buffer) // 2
         deadline = self._reception.monotonic() + self._timeout_s
+        filled = 0
         while True:
             if self._stopping and self._message.command is None:
                 raise _Lost("the node stops")
-            count = self._receive(buffer, deadline)
+            count = self._receive(buffer[filled:], deadline)
             progress = self._reader.progress
-            for event in self._reader.feed(buffer[:count]):
+            for event in self._reader.feed(buffer[filled : filled + count]):
                 if isinstance(event, Fragment):
                     self._take(event)
                 elif self._ends(event):
                     return
-            self._message.flush()
+            filled += count
+            # A call to the file system for every few KiB costs more than writing them.
+            if filled >= full or not 0 < self._message.unwritten < MOST_UNWRITTEN:
+                self._message.flush()
+                filled = 0
             if self._reader.progress != progress:
                 deadline = self._reception.monotonic() + self._timeout_s
 

@@ -71,6 +71,11 @@ class Message:
         """When the data set must be complete, as far as it has come."""
         return self._began + timeout_s + self.received / SLOWEST_BYTES_PER_S
 
+    @property
+    def unwritten(self) -> int:
+        """How many fragments wait for `flush`."""
+        return len(self._unwritten)
+
     def flush(self) -> None:
         """Write what has come: the buffer is about to be used again."""
         if self.operation is not None and self._unwritten:

@@ -41,7 +41,7 @@ class Fragment(NamedTuple):
     is_last
         The command set or data set ends with this piece.
     data
-        Valid only until the next bytes are fed: it is part of what was fed.
+        Part of what was fed, and valid only until that is overwritten.
     """
 
     context_id: int
