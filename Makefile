@@ -6,6 +6,10 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 # Real CT series for the demo and the tests, read in place; its dependencies are not needed.
 CT_PACKAGE = pycerr==2.5.1
 
+# Frameworks that `make import-proof` imports from, and what they need to run.
+IMPORT_FROM = monai==1.6.1 dynamic-network-architectures==0.4.4 deepbet==1.0.2 nilearn==0.14.1
+IMPORT_NEEDS = connected-components-3d fastremap fill-voids nibabel pandas tqdm
+
 # Of `make fuzz`.
 INPUTS ?= 1000000
 # Of `make crash` and `make soak`.
@@ -15,7 +19,7 @@ MINUTES ?= 10
 DEBIAN_PACKAGES = orthanc dcmtk postgresql
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: demo test check format test-deps bench fuzz crash soak clean
+.PHONY: demo test check format test-deps bench fuzz crash soak kernels import-proof clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wetread demo
@@ -59,6 +63,17 @@ crash: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
 soak: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
+# The GPU's kernels for all supported GPUs, into engines/device/kernels.fatbin; needs nvcc 13
+kernels: $(VENV)/.dev
+	$(BIN)/python -m engines.device.build
+
+# The importer against MONAI, nnU-Net and deepbet themselves; prints the Dice coefficient. PyTorch
+# is too large for every run of the tests. The smaller build for CPUs:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make import-proof
+import-proof: $(VENV)/.import
+	$(BIN)/python -m pytest tests/importing
+	PYTHONPATH=. $(BIN)/python -W ignore -m tests.importing.with_torch.proof
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -71,6 +86,12 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(PIP) install --quiet -e '.[demo,dev]'
 	$(PIP) install --quiet --no-deps $(CT_PACKAGE)
 	@touch $@ $(VENV)/.demo
+
+# Without their dependencies, which are for training and for windows on a screen.
+$(VENV)/.import: $(VENV)/.dev
+	$(PIP) install --quiet -e '.[train]' $(IMPORT_NEEDS)
+	$(PIP) install --quiet --no-deps $(IMPORT_FROM)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache
