@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from engines.api import Session, WindowPlan
-from engines.backends import onnx_file
-from engines.errors import BackendUnavailable, InferenceError, OutOfMemory, PackageError
+from engines.api import Session
+from engines.backends.host import GraphTensor, HostSession, checked_model, mismatches, refuse
+from engines.errors import InferenceError, OutOfMemory, PackageError
 from engines.package import Package
-from engines.types import FloatArray, Tensors
-from engines.window import sweep
+from engines.types import Array, FloatArray
 
 # ONNX Runtime's errors share no base class.
 _LOAD_ERRORS = (
@@ -59,12 +56,7 @@ class OnnxBackend:
             If the file is not the one the manifest names, needs other files or operators
             outside the standard, or has other inputs and outputs than the manifest says.
         """
-        if device != "cpu":
-            raise BackendUnavailable(f"backend 'onnx' runs on device 'cpu' only, not {device!r}")
-        content = package.read_model()
-        file = package.manifest.model.file
-        if found := onnx_file.problems(content):
-            raise PackageError("\n".join(f"{package.name}: {file}: {line}" for line in found))
+        content = checked_model(package, self.name, device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
@@ -75,36 +67,22 @@ class OnnxBackend:
                 content, options, providers=["CPUExecutionProvider"]
             )
         except _LOAD_ERRORS as error:
-            raise PackageError(f"{package.name}: {file}: {error}") from error
-        if found := _mismatches(package, runtime):
-            raise PackageError("\n".join(f"{package.name}: {file}: {line}" for line in found))
-        model = package.manifest.model
-        return OnnxSession(runtime, model.inputs[0].name, model.outputs[0].name)
+            raise PackageError(f"{package.name}: {package.manifest.model.file}: {error}") from error
+        inputs = [_described(tensor) for tensor in runtime.get_inputs()]
+        refuse(package, mismatches(package, inputs, [_described(t) for t in runtime.get_outputs()]))
+        wanted = package.manifest.model.outputs[0].name
+        return HostSession(_Inference(runtime, inputs[0].name, wanted), inputs[0], wanted)
 
 
-class OnnxSession:
-    """A model loaded by ONNX Runtime.
-
-    Parameters
-    ----------
-    runtime
-        ``onnxruntime.InferenceSession``.
-    given, wanted
-        Names of the input and the output tensor.
-    """
+class _Inference:
+    """Runs one batch; ``InferenceSession.run`` may be called from several threads."""
 
     def __init__(self, runtime: Any, given: str, wanted: str) -> None:
         self._runtime, self._given, self._wanted = runtime, given, wanted
 
-    def run(self, inputs: Tensors) -> Tensors:
-        """Run one batch: named float32 arrays (N, C, …) in, named arrays out."""
-        if self._runtime is None:
-            raise InferenceError("the session is closed")
-        feed = {
-            name: np.ascontiguousarray(value, dtype=np.float32) for name, value in inputs.items()
-        }
+    def __call__(self, batch: FloatArray) -> Array:
         try:
-            (output,) = self._runtime.run([self._wanted], feed)
+            output: Array = self._runtime.run([self._wanted], {self._given: batch})[0]
         except MemoryError as error:
             raise OutOfMemory("the machine has no memory left for this input") from error
         except _RUN_ERRORS as error:
@@ -112,56 +90,14 @@ class OnnxSession:
             if any(words in str(error) for words in _MEMORY_WORDS):
                 raise OutOfMemory("the machine has no memory left for this input") from error
             raise InferenceError(f"the model failed: {error}") from error
-        if not np.isfinite(output).all():
-            raise InferenceError(f"output {self._wanted!r} is not finite")
-        return {self._wanted: output}
-
-    def sweep(self, volume: FloatArray, plan: WindowPlan) -> FloatArray:
-        """Run a whole volume (C, k, j, i), window by window: blended output (classes, k, j, i)."""
-        return sweep(lambda batch: self.run({self._given: batch})[self._wanted], volume, plan)
-
-    def close(self) -> None:
-        """Drop the model; the session cannot be used after it."""
-        self._runtime = None
+        return output
 
 
-def _mismatches(package: Package, runtime: Any) -> list[str]:
-    """Compare the graph's inputs and outputs with the manifest."""
-    model, found = package.manifest.model, []
-    given = {tensor.name: tensor for tensor in runtime.get_inputs()}
-    wanted = {tensor.name: tensor for tensor in runtime.get_outputs()}
-    entry, output = model.inputs[0], model.outputs[0]
-    if set(given) != {entry.name}:
-        found.append(f"has inputs {_names(given)}; the manifest names {entry.name!r}")
-    else:
-        found += _shape(given[entry.name], "input", len(entry.channels), [model.ndim + 2])
-    if output.name not in wanted:
-        found.append(f"has outputs {_names(wanted)}; the manifest names {output.name!r}")
-    else:
-        ranks = [2] if model.task == "classify" else [2, model.ndim + 2]
-        if model.task == "segment":
-            ranks = [model.ndim + 2]
-        found += _shape(wanted[output.name], "output", output.channels, ranks)
-    return found
+def _described(tensor: Any) -> GraphTensor:
+    dtype = tensor.type.removeprefix("tensor(").removesuffix(")")
+    # ONNX Runtime gives a scalar and an unknown rank the same empty shape, a symbol as text.
+    shape = tuple(axis if isinstance(axis, int) else None for axis in tensor.shape)
+    return GraphTensor(tensor.name, "float32" if dtype == "float" else dtype, shape or None)
 
 
-def _shape(tensor: Any, what: str, channels: int, ranks: Sequence[int]) -> list[str]:
-    """Compare one tensor's type, rank and channels; symbolic dimensions fit anything."""
-    found = []
-    if tensor.type != "tensor(float)":
-        found.append(f"{what} {tensor.name!r} is {tensor.type}, not tensor(float)")
-    if tensor.shape and len(tensor.shape) not in ranks:
-        expected = " or ".join(str(rank) for rank in ranks)
-        found.append(f"{what} {tensor.name!r} has {len(tensor.shape)} axes, not {expected}")
-    elif tensor.shape and isinstance(tensor.shape[1], int) and tensor.shape[1] != channels:
-        found.append(
-            f"{what} {tensor.name!r} has {tensor.shape[1]} channels, the manifest says {channels}"
-        )
-    return found
-
-
-def _names(tensors: dict[str, Any]) -> str:
-    return ", ".join(repr(name) for name in sorted(tensors)) or "none"
-
-
-__all__ = ["OnnxBackend", "OnnxSession"]
+__all__ = ["OnnxBackend"]
