@@ -1,0 +1,192 @@
+"""``wetread models bench``: how long each stage of a model takes on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from engines.bench import Rounds, floating_point_operations, measure, peak_gflops
+from engines.bench.monai import MonaiStopwatch, is_installed
+from engines.bench.phantom import phantom
+from engines.bench.stages import STAGES
+from engines.errors import BackendUnavailable, EngineError
+from engines.package import Package
+from engines.registry import availability, packages
+from engines.types import Volume
+from node.cli.options import config_option, read_config
+from node.dicom.image import read_image
+from node.dicom.volume import read_series
+from node.errors import NodeError
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--models-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with the packages; left out: models_dir of the configuration.",
+)
+@config_option
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    help="Backend to measure; repeatable. Left out: every one that can run here.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Device to run on.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+@click.option(
+    "--input",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with the DICOM files of one series; left out: a synthetic trunk.",
+)
+@click.option(
+    "--shape",
+    type=(click.IntRange(min=1), click.IntRange(min=1), click.IntRange(min=1)),
+    default=(100, 256, 256),
+    show_default=True,
+    help="Slices, rows and columns of the synthetic image.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs that count."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(
+    name: str,
+    models_dir: Path | None,
+    config_file: Path,
+    backends: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    folder: Path | None,
+    shape: tuple[int, int, int],
+    rounds: int,
+    as_json: bool,
+) -> None:
+    """Measure package NAME stage by stage, on each backend, against the machine's peak."""
+    screen = Console(stderr=True)
+    usable = [backend for backend, missing in availability() if missing is None]
+    try:
+        package = packages(models_dir or read_config(config_file).models_dir).get(name)
+        volumes, decode_s = _images(package, folder, shape)
+        with screen.status("measuring the machine's peak") as status:
+            peak = peak_gflops()
+            found = []
+            for backend in backends or usable:
+                status.update(f"{backend}: {rounds} rounds and one to warm up")
+                run = partial(
+                    measure, package, volumes, device=device, threads=threads, rounds=rounds
+                )
+                try:
+                    found.append((backend, run(backend=backend)))
+                except BackendUnavailable as error:
+                    if backend in backends:
+                        raise
+                    screen.print(f"{backend} is left out: {error}")
+                if backend == "onnx" and is_installed() and package.manifest.infer.patch:
+                    status.update("onnx, swept by MONAI")
+                    swept = run(backend=backend, stopwatch=MonaiStopwatch)
+                    found.append(("onnx, swept by MONAI", swept))
+    except (EngineError, NodeError) as error:
+        raise click.ClickException(str(error)) from error
+    report = _report(package, volumes, decode_s, peak, found)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+def _images(
+    package: Package, folder: Path | None, shape: tuple[int, int, int]
+) -> tuple[Sequence[Volume], float | None]:
+    """Give the images and how long it took to decode them, seconds."""
+    whole = package.manifest.model.ndim == 2 and package.manifest.infer.mode == "whole"
+    if folder is None:
+        return phantom(package, (1, *shape[1:]) if whole else shape), None
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    if not paths:
+        raise click.ClickException(f"{folder} has no files")
+    start = time.perf_counter()
+    source = read_image(paths[0]) if whole else read_series(paths)
+    return [source.volume], time.perf_counter() - start
+
+
+def _report(
+    package: Package,
+    volumes: Sequence[Volume],
+    decode_s: float | None,
+    peak: float,
+    found: Sequence[tuple[str, Rounds]],
+) -> dict[str, Any]:
+    return {
+        "model": package.name,
+        "version": package.version,
+        "image": list(volumes[0].grid.shape),
+        "decode_s": decode_s,
+        "peak_gflops": peak,
+        "backends": [_row(package, name, rounds, peak) for name, rounds in found],
+    }
+
+
+def _row(package: Package, name: str, rounds: Rounds, peak: float) -> dict[str, Any]:
+    operations = _operations(package, rounds)
+    network = rounds.seconds("network")
+    gflops = None if operations is None else operations / network / 1e9
+    return {
+        "backend": name,
+        "device": rounds.device,
+        "calls": sum(rounds.input_shapes.values()),
+        "seconds": {stage: rounds.seconds(stage) for stage in STAGES},
+        "total_s": rounds.total,
+        "cpu_s": rounds.cpu_seconds,
+        "overhead": rounds.overhead,
+        "gflops": gflops,
+        "share_of_peak": None if gflops is None else gflops / peak,
+    }
+
+
+def _operations(package: Package, rounds: Rounds) -> int | None:
+    content, name = package.read_model(), package.manifest.model.inputs[0].name
+    total = 0
+    for shape, calls in rounds.input_shapes.items():
+        one = floating_point_operations(content, name, shape)
+        if one is None:
+            return None
+        total += one * calls
+    return total
+
+
+def _print(report: dict[str, Any]) -> None:
+    rows = report["backends"]
+    table = Table("median", *(f"{row['backend']} on {row['device']}" for row in rows))
+    for stage in STAGES:
+        table.add_row(f"{stage}, s", *(f"{row['seconds'][stage]:.3f}" for row in rows))
+    table.add_section()
+    table.add_row("total, s", *(f"{row['total_s']:.3f}" for row in rows))
+    table.add_row("processor time, s", *(f"{row['cpu_s']:.3f}" for row in rows))
+    table.add_row("overhead", *(f"{row['overhead']:.1%}" for row in rows))
+    table.add_row("calls of the network", *(str(row["calls"]) for row in rows))
+    table.add_row("network, GFLOP/s", *(_shown(row["gflops"], ".1f") for row in rows))
+    table.add_row("of the peak", *(_shown(row["share_of_peak"], ".0%") for row in rows))
+    image = " × ".join(str(size) for size in report["image"])
+    decode = "" if report["decode_s"] is None else f", decoded in {report['decode_s']:.3f} s"
+    console = Console()
+    console.print(f"{report['model']} {report['version']} on {image} voxels{decode}")
+    console.print(table)
+    console.print(
+        f"Peak {report['peak_gflops']:.0f} GFLOP/s (float32 matrix product). Overhead: everything "
+        "but the network, as a share of the network's time."
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "needs onnx" if value is None else format(value, form)

@@ -1,0 +1,82 @@
+"""What a benchmark says of a model adds up."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from engines.bench import floating_point_operations, measure, peak_gflops
+from engines.bench.phantom import phantom
+from engines.bench.stages import STAGES
+from engines.errors import BackendUnavailable
+from tests.engines import builders
+
+
+def _graph(op, weight_shape, *, space=("d0", "d1"), **attributes):
+    weight = onnx.numpy_helper.from_array(np.ones(weight_shape, np.float32), "weight")
+    channels = weight_shape[0] if op == "ConvTranspose" else weight_shape[1]
+    given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", channels, *space])
+    wanted = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
+    node = helper.make_node(op, ["image", "weight"], ["out"], **attributes)
+    graph = helper.make_graph([node], "one", [given], [wanted], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+
+
+def test_a_convolution_costs_two_operations_for_each_weight_and_output_pixel():
+    model = _graph("Conv", (8, 3, 3, 3), pads=[1, 1, 1, 1])
+    expected = 2 * 3 * 3 * 3 * 8 * 16 * 20 * 2
+    assert floating_point_operations(model, "image", (2, 3, 16, 20)) == expected
+
+
+def test_a_transposed_convolution_costs_two_operations_for_each_weight_and_input_pixel():
+    model = _graph("ConvTranspose", (4, 2, 2, 2), strides=[2, 2])
+    assert floating_point_operations(model, "image", (1, 4, 5, 6)) == 2 * 4 * 5 * 6 * 2 * 2 * 2
+
+
+def test_a_graph_without_convolutions_costs_nothing():
+    assert floating_point_operations(builders.network(), "image", (1, 1, 4, 4, 4)) == 0
+
+
+def test_the_peak_of_a_machine_is_more_than_nothing():
+    assert peak_gflops() > 0
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 8), (3, 5, 7)])
+def test_the_stages_of_a_swept_volume_add_up_to_its_time(tmp_path, shape):
+    infer = {"mode": "sliding_window", "patch": [2, 4, 4], "overlap": 0.5}
+    package = builders.package(tmp_path / "tiny", infer=infer)
+    rounds = measure(package, phantom(package, shape), backend="onnx", threads=1, rounds=2)
+
+    assert len(rounds.timings) == 2
+    for timing in rounds.timings:
+        assert list(timing.seconds) == list(STAGES)
+        assert min(timing.seconds.values()) >= 0
+        assert timing.total == pytest.approx(sum(timing.seconds.values()))
+        assert timing.calls == sum(rounds.input_shapes.values())
+    assert set(rounds.input_shapes) == {(1, 1, 2, 4, 4)}
+    assert rounds.seconds("network") > 0
+
+
+def test_a_classifier_is_measured_in_one_call(tmp_path):
+    package = builders.package(tmp_path / "tiny", task="classify", ndim=2)
+    rounds = measure(package, phantom(package, (1, 16, 12)), backend="onnx", threads=1, rounds=1)
+    assert rounds.input_shapes == {(1, 1, 16, 12): 1}
+
+
+def test_a_backend_that_is_not_there_is_said_so(tmp_path):
+    package = builders.package(tmp_path / "tiny")
+    with pytest.raises(BackendUnavailable, match="abacus"):
+        measure(package, phantom(package, (2, 2, 2)), backend="abacus")
+
+
+def test_the_phantom_lies_in_the_patient_with_lungs_on_both_sides(tmp_path):
+    package = builders.package(tmp_path / "tiny")
+    (volume,) = phantom(package, (60, 400, 500))
+    assert volume.voxels.shape == volume.grid.shape == (60, 400, 500)
+    assert volume.grid.spacing_mm == (1.25, 0.75, 0.75)
+    middle = volume.voxels[30, 200]
+    lungs = np.flatnonzero(np.diff((middle < -500).astype(int)))
+    # Air, wall, lung, mediastinum, lung, wall, air: six borders.
+    assert len(lungs) == 6
