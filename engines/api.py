@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,12 +26,36 @@ class WindowPlan:
         ``"gaussian"`` or ``"constant"`` weight inside a window.
     batch
         Windows per call.
+    skip_at_most
+        A window whose input nowhere exceeds this is not run. None: every window is run.
+    skipped
+        What the first channel of the output is inside a window that is not run, and what
+        all others are: those of background.
     """
 
     patch: tuple[int, int, int]
     overlap: float
     blend: str
     batch: int = 1
+    skip_at_most: float | None = None
+    skipped: tuple[float, float] = (20.0, -20.0)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Some slices of a swept volume, blended and final.
+
+    Parameters
+    ----------
+    start
+        First slice (k) of the swept volume that is in it.
+    values
+        float32, axes (channel, k, j, i), rows and columns of the volume; it belongs to
+        whoever takes the slab.
+    """
+
+    start: int
+    values: FloatArray
 
 
 class Session(Protocol):
@@ -49,8 +73,13 @@ class Session(Protocol):
         """
         ...
 
-    def sweep(self, volume: FloatArray, plan: WindowPlan) -> FloatArray:
-        """Run a whole volume (C, k, j, i), window by window: blended output (classes, k, j, i)."""
+    def sweep(self, volume: FloatArray, plan: WindowPlan) -> Iterator[Slab]:
+        """Run a whole volume (C, k, j, i), window by window.
+
+        The slabs come in the order of k, without gaps, from slice 0 to the last, so that
+        memory is channels × slab and not channels × volume. The model runs while they are
+        taken: errors of `run` come then.
+        """
         ...
 
     def close(self) -> None:
@@ -113,10 +142,17 @@ class Task(Protocol):
         ...
 
     def finish(
-        self, package: Package, output: FloatArray, prepared: Prepared, volumes: Sequence[Volume]
+        self,
+        package: Package,
+        output: FloatArray | Iterator[Slab],
+        prepared: Prepared,
+        volumes: Sequence[Volume],
     ) -> Result:
-        """Make a result on the source grid from the network's raw output."""
+        """Make a result on the source grid from the network's raw output.
+
+        The output is an array, or the slabs of a sweep where `prepared` has a window.
+        """
         ...
 
 
-__all__ = ["Backend", "Prepared", "Session", "Task", "WindowPlan"]
+__all__ = ["Backend", "Prepared", "Session", "Slab", "Task", "WindowPlan"]

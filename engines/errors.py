@@ -3,10 +3,14 @@
 EngineError
 ├── PackageError            a model package is wrong; the message names file, key and problem
 ├── BackendUnavailable      the backend cannot run here; the message says what to install
+├── BackendAway             the server that runs the models does not answer; it may come back
 ├── InputError              the images do not fit the model (dimension, empty, not finite)
 ├── NotApplicable           the package's gate says that the image is not for this model
 └── InferenceError          the model itself failed
-    └── OutOfMemory         the device has no room; a smaller batch or another device may do
+    ├── Timeout             the run took longer than the package's runtime.timeout_s
+    ├── NotFinite           an output has NaN or infinity; a higher precision may do
+    ├── OutOfMemory         the device has no room; a smaller batch or another device may do
+    └── DeviceLost          the device's context is broken; only a new process can use it again
 """
 
 from __future__ import annotations
@@ -24,6 +28,10 @@ class BackendUnavailable(EngineError):  # noqa: N818 - a state, not a mistake
     """The backend cannot run on this machine; the message says what to install."""
 
 
+class BackendAway(EngineError):  # noqa: N818 - a state, not a mistake
+    """The server that runs the models does not answer, or not in time; it may come back."""
+
+
 class InputError(EngineError):
     """The images do not fit the model; the same images will never fit."""
 
@@ -36,5 +44,29 @@ class InferenceError(EngineError):
     """The model failed on valid input."""
 
 
+class Timeout(InferenceError):  # noqa: N818 - the field's word
+    """The run took longer than the package's ``runtime.timeout_s``, and was given up."""
+
+
+class NotFinite(InferenceError):  # noqa: N818 - a state, not a mistake
+    """An output has NaN or infinity; in a higher precision it may not.
+
+    Parameters
+    ----------
+    message
+        Which output.
+    precision
+        What it was computed in.
+    """
+
+    def __init__(self, message: str, precision: str = "fp32") -> None:
+        super().__init__(message)
+        self.precision = precision
+
+
 class OutOfMemory(InferenceError):  # noqa: N818 - the field's word
     """The device has no room for this input."""
+
+
+class DeviceLost(InferenceError):  # noqa: N818 - the field's word
+    """The device's context is broken; nothing in this process can use the device again."""

@@ -2,50 +2,78 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from engines import registry
-from engines.api import Prepared, Session, WindowPlan
-from engines.errors import BackendUnavailable, EngineError, NotApplicable, PackageError
+from engines.api import Backend, Prepared, Session, Slab, WindowPlan
+from engines.errors import (
+    BackendUnavailable,
+    DeviceLost,
+    EngineError,
+    NotApplicable,
+    PackageError,
+)
 from engines.package import Package
+from engines.serving.ladder import Rung, below, leads_elsewhere
+from engines.serving.lane import Lane
+from engines.serving.warm import Warm, cost_mb, machine_memory_mb
+from engines.serving.watch import Watched
 from engines.types import ClassificationResult, FloatArray, Provenance, Result, Volume
 
 CPU_OVERLAP = 0.25
 """Largest overlap of windows on a CPU for packages with ``runtime.cpu: fast-only``."""
 
 
-class Pool:
-    """Runs model packages on one device and keeps their sessions warm.
+@dataclass(frozen=True)
+class _Place:
+    """A backend, where it runs, and why the ones before it do not."""
 
-    Safe to call from several threads: preparing and finishing run side by side, the
-    device serves one call at a time.
+    backend: Backend
+    device: str
+    notes: tuple[str, ...]
+
+
+class Pool:
+    """Runs model packages and keeps their sessions warm.
+
+    Safe to call from several threads: preparing and finishing run side by side, the model
+    itself in as many lanes as there are. Whoever waits for a lane is served by priority.
+
+    A run that fails is tried again where that can help: with a smaller batch where memory is
+    short, in float32 where the output of a reduced precision is not finite, and then with the
+    next backend. What was tried is in the result's provenance, and a batch or a backend that
+    memory has forced is kept for the package's next runs.
 
     Parameters
     ----------
     models_dir
         Folder of package folders; read once. A new pool sees what has changed.
     backend
-        Name of the backend.
+        A name, ``"NAME@DEVICE"``, or a backend; or several, the preferred one first.
     device
-        Such as ``"cpu"``.
+        Such as ``"cpu"``, where the backend names none; None: the backend's own.
     threads
-        CPU threads the backend may use; all cores by default.
-    keep
-        Sessions kept loaded; the one unused for longest goes first.
+        CPU threads of each lane; all cores shared equally by default.
+    memory_mb
+        What loaded models may take together, MiB; on a CPU by default half of the machine's
+        memory, on another device as much as it has.
+    lanes
+        Models that run at the same time on a CPU. Any other device has one lane.
 
     Raises
     ------
     BackendUnavailable
-        If the backend cannot run here.
+        If no backend can run here.
     PackageError
         If `models_dir` is not a folder. Bad packages in it raise only when they are run.
     """
@@ -53,27 +81,55 @@ class Pool:
     def __init__(
         self,
         models_dir: Path,
-        backend: str = "onnx",
-        device: str = "cpu",
+        backend: str | Backend | Sequence[str | Backend] = "onnx",
+        device: str | None = None,
         threads: int | None = None,
         *,
-        keep: int = 4,
+        memory_mb: int | None = None,
+        lanes: int = 1,
     ) -> None:
         self._catalogue = registry.packages(models_dir)
-        self._backend = registry.backend(backend, threads=threads)
+        preferred = (
+            backend
+            if isinstance(backend, Sequence) and not isinstance(backend, str)
+            else (backend,)
+        )
+        threads = threads or max(1, (os.cpu_count() or 1) // lanes)
         self._device = device
-        self._keep = max(1, keep)
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._lane = threading.Lock()
-        self._closed = False
+        self._more = registry.candidates(preferred, threads=threads)
+        self._places: list[_Place] = []
+        self._choosing = Lock()
+        first = self._place(0)
+        if first is None:
+            raise BackendUnavailable("no backend is named")
+        on_cpu = first.device == "cpu"
+        self._warm = Warm(memory_mb or (machine_memory_mb() // 2 if on_cpu else None))
+        self._lane = Lane(lanes if on_cpu else 1)
+        self._rungs: dict[str, Rung] = {}
+        self._lost = ""
 
     @property
     def catalogue(self) -> registry.Catalogue:
         """The packages this pool can run, and what is wrong with the others."""
         return self._catalogue
 
+    @property
+    def backend(self) -> str:
+        """Where packages run first, such as ``"onnx on cpu"``."""
+        return _shown(self._places[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why preferred backends do not run here, one each."""
+        return self._places[0].notes
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait for a lane now."""
+        return self._lane.waiting
+
     def run(
-        self, name: str, version: str | None, volumes: Sequence[Volume]
+        self, name: str, version: str | None, volumes: Sequence[Volume], *, priority: int = 0
     ) -> tuple[Result, Provenance]:
         """Run one model over one image.
 
@@ -83,6 +139,8 @@ class Pool:
             The package; without a version, the newest.
         volumes
             One per input channel, all on one grid.
+        priority
+            Higher goes first where several wait; equals in order of arrival.
 
         Returns
         -------
@@ -96,63 +154,38 @@ class Pool:
         PackageError
             If there is no such package, or its model cannot be loaded.
         BackendUnavailable
-            If the package does not allow this device.
+            If the package allows none of the devices.
         NotApplicable
             If the package's gate refuses the image.
         InputError
             If the volumes do not fit the package.
+        DeviceLost
+            If the device's context is broken; so is this pool then: end the process.
+        Timeout
+            If the run takes longer than the package's ``runtime.timeout_s``, its waiting for
+            a lane not counted.
         InferenceError
             If the model fails.
         """
         package = self._catalogue.get(name, version)
-        self._pass_gate(package, volumes)
-        return self._run(package, volumes)
-
-    def _run(self, package: Package, volumes: Sequence[Volume]) -> tuple[Result, Provenance]:
-        task = registry.task(package.manifest.model.task)
-        notes = self._check_device(package)
-        prepared = task.prepare(package, volumes)
-        if notes and prepared.window:
-            prepared = replace(prepared, window=_faster(prepared.window))
-        with self._lane:
-            session = self._session(package)
-            start = time.perf_counter()
-            output = infer(package, session, prepared)
-            seconds = time.perf_counter() - start
-        result = task.finish(package, output, prepared, volumes)
-        return result, self._provenance(package, seconds, notes)
-
-    def _pass_gate(self, package: Package, volumes: Sequence[Volume]) -> None:
-        """Ask the package's classifier, if it has one, whether the image is for this model."""
-        gate = package.manifest.gate
-        if gate is None:
-            return
-        # Not `run`: a gate has no gate, so two packages cannot wait for each other.
-        said, by = self._run(self._catalogue.get(gate.package), volumes)
-        if not isinstance(said, ClassificationResult):
-            raise PackageError(f"gate {gate.package} of {package.name} is no classifier")
-        if said.predicted in gate.refuse:
-            sure = next(s.probability for s in said.scores if s.name == said.predicted)
-            raise NotApplicable(
-                f"{by.model} {by.version} says {said.predicted} (probability {sure:.2f}), which "
-                f"{package.name} does not read"
-            )
+        self._pass_gate(package, volumes, priority)
+        return self._run(package, volumes, priority)
 
     def preload(self, names: Iterable[str]) -> None:
         """Load the newest version of each package now rather than at its first run."""
         for name in names:
             package = self._catalogue.get(name)
-            self._check_device(package)
-            with self._lane:
-                self._session(package)
+            rung = self._rung(package)
+            while True:
+                try:
+                    with self._lane.hold(), self._session(package, rung):
+                        break
+                except EngineError as error:
+                    rung = self._below(package, rung, error)
 
     def close(self) -> None:
         """Close every session; the pool cannot be used after it."""
-        with self._lane:
-            self._closed = True
-            while self._sessions:
-                _, session = self._sessions.popitem()
-                session.close()
+        self._warm.close()
 
     def __enter__(self) -> Self:
         return self
@@ -165,34 +198,112 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _session(self, package: Package) -> Session:
-        """Give the package's session, loaded if it is not warm; call with the lane held."""
-        if self._closed:
-            raise EngineError("the pool is closed")
-        if package.digest not in self._sessions:
-            # Before loading, so that a device with room for `keep` models is enough.
-            while len(self._sessions) >= self._keep:
-                _, oldest = self._sessions.popitem(last=False)
-                oldest.close()
-            self._sessions[package.digest] = self._backend.load(package, device=self._device)
-        self._sessions.move_to_end(package.digest)
-        return self._sessions[package.digest]
+    def _run(
+        self, package: Package, volumes: Sequence[Volume], priority: int
+    ) -> tuple[Result, Provenance]:
+        rung = self._rung(package)
+        while True:
+            try:
+                return self._attempt(package, rung, volumes, priority)
+            except DeviceLost as error:
+                self._lost = str(error)
+                raise
+            except EngineError as error:
+                rung = self._below(package, rung, error)
 
-    def _provenance(self, package: Package, seconds: float, notes: tuple[str, ...]) -> Provenance:
-        return Provenance(
+    def _attempt(
+        self, package: Package, rung: Rung, volumes: Sequence[Volume], priority: int
+    ) -> tuple[Result, Provenance]:
+        task = registry.task(package.manifest.model.task)
+        notes = self._check_device(package, rung)
+        prepared = task.prepare(package, volumes)
+        if prepared.window:
+            window = _faster(prepared.window) if notes else prepared.window
+            batch = min(window.batch, rung.batch)
+            prepared = replace(prepared, window=replace(window, batch=batch))
+        with ExitStack() as held:
+            held.enter_context(self._lane.hold(priority))
+            session = held.enter_context(self._session(package, rung))
+            limit_s = package.manifest.runtime.timeout_s
+            # A sweep computes while its slabs are read: the lane is free after the last one.
+            watched = Watched(session, package.name, limit_s, swept=held.close)
+            output = infer(package.batched(rung.batch), watched, prepared)
+            if prepared.window is None:
+                held.close()
+            result = task.finish(package, output, prepared, volumes)
+        place = self._places[rung.place]
+        provenance = Provenance(
             model=package.name,
             version=package.version,
             weights_sha256=package.manifest.model.sha256,
-            backend=self._backend.name,
-            device=self._device,
-            seconds=seconds,
-            notes=notes,
+            backend=place.backend.name,
+            device=place.device,
+            seconds=watched.seconds,
+            notes=(*place.notes, *rung.notes, *getattr(session, "notes", ()), *notes),
+        )
+        return result, provenance
+
+    def _pass_gate(self, package: Package, volumes: Sequence[Volume], priority: int) -> None:
+        """Ask the package's classifier, if it has one, whether the image is for this model."""
+        gate = package.manifest.gate
+        if gate is None:
+            return
+        # Not `run`: a gate has no gate, so two packages cannot wait for each other.
+        said, by = self._run(self._catalogue.get(gate.package), volumes, priority)
+        if not isinstance(said, ClassificationResult):
+            raise PackageError(f"gate {gate.package} of {package.name} is no classifier")
+        if said.predicted in gate.refuse:
+            sure = next(s.probability for s in said.scores if s.name == said.predicted)
+            raise NotApplicable(
+                f"{by.model} {by.version} says {said.predicted} (probability {sure:.2f}), which "
+                f"{package.name} does not read"
+            )
+
+    def _session(self, package: Package, rung: Rung) -> AbstractContextManager[Session]:
+        """Give the package's session, loaded if it is not warm; for holders of the lane."""
+        if self._lost:
+            raise DeviceLost(f"the device was lost before: {self._lost}")
+        self._check_device(package, rung)
+        place = self._places[rung.place]
+        load: Callable[..., Session] = place.backend.load
+        asked = {} if rung.precision is None else {"precision": rung.precision}
+        return self._warm.use(
+            (package.digest, rung.place, rung.precision),
+            cost_mb(package, place.device),
+            partial(load, package, device=place.device, **asked),
         )
 
-    def _check_device(self, package: Package) -> tuple[str, ...]:
+    def _rung(self, package: Package) -> Rung:
+        return self._rungs.get(package.digest) or Rung(0, package.manifest.infer.batch)
+
+    def _below(self, package: Package, rung: Rung, error: EngineError) -> Rung:
+        """Give the next way to run a package, kept where memory has forced it; else raise."""
+        batch = package.manifest.infer.batch
+        found = below(rung, error, batch)
+        if found is None and leads_elsewhere(error) and (place := self._place(rung.place + 1)):
+            why = f"{_shown(place)} instead of {_shown(self._places[rung.place])}: {error}"
+            found = Rung(rung.place + 1, batch, notes=(*rung.notes, why))
+        if found is None:
+            raise error
+        if leads_elsewhere(error):
+            self._rungs[package.digest] = found
+        return found
+
+    def _place(self, number: int) -> _Place | None:
+        with self._choosing:
+            while len(self._places) <= number:
+                found = next(self._more, None)
+                if found is None:
+                    return None
+                backend, device, notes = found
+                own: str = getattr(backend, "default_device", "cpu")
+                self._places.append(_Place(backend, device or self._device or own, notes))
+            return self._places[number]
+
+    def _check_device(self, package: Package, rung: Rung) -> tuple[str, ...]:
         """Apply ``runtime.cpu``; returns what the result's provenance must say about it."""
         policy = package.manifest.runtime.cpu
-        if self._device != "cpu" or policy == "allowed":
+        if self._places[rung.place].device != "cpu" or policy == "allowed":
             return ()
         if policy == "never":
             raise BackendUnavailable(f"{package.name} does not allow the CPU (runtime.cpu: never)")
@@ -203,7 +314,7 @@ class Pool:
         return (f"windows overlap by {CPU_OVERLAP} instead of {overlap} on the CPU",)
 
 
-def infer(package: Package, session: Session, prepared: Prepared) -> FloatArray:
+def infer(package: Package, session: Session, prepared: Prepared) -> FloatArray | Iterator[Slab]:
     """Run a loaded model over prepared input, the way the package says.
 
     Parameters
@@ -217,9 +328,9 @@ def infer(package: Package, session: Session, prepared: Prepared) -> FloatArray:
 
     Returns
     -------
-    ndarray
+    ndarray or iterator of Slab
         float32: axes (channel, k, j, i), or (channel,) where the graph answers for the
-        whole image.
+        whole image. Slabs where `prepared` has a window: the model runs while they are taken.
     """
     if prepared.window is not None:
         return session.sweep(prepared.tensor, prepared.window)
@@ -240,6 +351,10 @@ def infer(package: Package, session: Session, prepared: Prepared) -> FloatArray:
 
 def _faster(window: WindowPlan) -> WindowPlan:
     return replace(window, overlap=min(window.overlap, CPU_OVERLAP))
+
+
+def _shown(place: _Place) -> str:
+    return f"{place.backend.name} on {place.device}"
 
 
 __all__ = ["CPU_OVERLAP", "Pool", "infer"]

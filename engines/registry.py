@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from engines.api import Backend, Task
+from engines.backends import onnx_file
 from engines.errors import BackendUnavailable, EngineError, PackageError
 from engines.package import MANIFEST, Package, load_package, self_test
 
@@ -44,6 +45,59 @@ def backend(name: str, *, threads: int | None = None) -> Backend:
     if reason := found.missing():
         raise BackendUnavailable(f"backend {name!r}: {reason}")
     return found
+
+
+def candidates(
+    preferred: Sequence[str | Backend], *, threads: int | None = None
+) -> Iterator[tuple[Backend, str | None, tuple[str, ...]]]:
+    """Give each backend that can run here, in order of preference, and why others were not.
+
+    Parameters
+    ----------
+    preferred
+        Names of entry points in `BACKENDS`, with or without ``@DEVICE``, or backends.
+    threads
+        CPU threads a named backend may use; all cores by default.
+
+    Yields
+    ------
+    backend : Backend
+    device : str or None
+        As named; None: the backend's own.
+    notes : tuple of str
+        One for each backend passed over since the last one, with the reason.
+    """
+    passed: list[str] = []
+    for wanted in preferred:
+        try:
+            found, device = _usable(wanted, threads)
+        except BackendUnavailable as error:
+            passed.append(str(error))
+            continue
+        yield found, device, tuple(passed)
+        passed = []
+    if passed and len(passed) == len(preferred):
+        raise BackendUnavailable("; ".join(passed))
+
+
+def choose(
+    preferred: Sequence[str | Backend], *, threads: int | None = None
+) -> tuple[Backend, tuple[str, ...]]:
+    """Give the first backend that can run here, and a note on each that was passed over.
+
+    Parameters
+    ----------
+    preferred, threads
+        As for `candidates`.
+
+    Raises
+    ------
+    BackendUnavailable
+        If none can; the message has the reason of each.
+    """
+    for found, _, notes in candidates(preferred, threads=threads):
+        return found, notes
+    raise BackendUnavailable("no backend is named")
 
 
 def availability() -> list[tuple[str, str | None]]:
@@ -136,15 +190,73 @@ def packages(models_dir: Path) -> Catalogue:
     return Catalogue(tuple(ordered), errors)
 
 
-def verify(package: Package, *, backend_name: str = "onnx", device: str = "cpu") -> list[str]:
-    """Check that a package runs here and gives its known answers.
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked of a package.
+
+    Parameters
+    ----------
+    name
+        ``hash``, ``graph``, ``load`` or ``self-test``.
+    findings
+        What is wrong, each with the manifest's line; empty if nothing is.
+    """
+
+    name: str
+    findings: tuple[str, ...] = ()
+
+
+def checks(
+    package: Package, *, backend_name: str = "onnx", device: str | None = None
+) -> Iterator[Check]:
+    """Check a package one thing after the other; ends with the first check that fails.
+
+    The hash of the model file, the graph's operators and files, that a backend loads it and
+    finds the inputs and outputs the manifest names, and the known answers.
 
     Parameters
     ----------
     package
         Loaded, so its manifest is valid.
     backend_name, device
-        What to run it on.
+        What to run it on; device None: the backend's own.
+
+    Raises
+    ------
+    BackendUnavailable
+        If the backend cannot run here: that says nothing about the package.
+    """
+    runner = backend(backend_name)
+    try:
+        content = package.read_model()
+    except PackageError as error:
+        yield Check("hash", _at(package, "sha256", str(error)))
+        return
+    yield Check("hash")
+    found = onnx_file.problems(content)
+    yield Check("graph", _at(package, "file", *found))
+    if found:
+        return
+    own: str = getattr(runner, "default_device", "cpu")
+    try:
+        session = runner.load(package, device=device or own)
+    except PackageError as error:
+        yield Check("load", _at(package, "file", *str(error).splitlines()))
+        return
+    try:
+        yield Check("load")
+        yield Check("self-test", tuple(self_test(package, session)))
+    finally:
+        session.close()
+
+
+def verify(package: Package, *, backend_name: str = "onnx", device: str | None = None) -> list[str]:
+    """Check that a package runs here and gives its known answers.
+
+    Parameters
+    ----------
+    package, backend_name, device
+        As for `checks`.
 
     Returns
     -------
@@ -156,15 +268,24 @@ def verify(package: Package, *, backend_name: str = "onnx", device: str = "cpu")
     BackendUnavailable
         If the backend cannot run here: that says nothing about the package.
     """
-    try:
-        task(package.manifest.model.task)
-        session = backend(backend_name).load(package, device=device)
-    except PackageError as error:
-        return str(error).splitlines()
-    try:
-        return self_test(package, session)
-    finally:
-        session.close()
+    done = checks(package, backend_name=backend_name, device=device)
+    return [finding for check in done for finding in check.findings]
+
+
+def _at(package: Package, key: str, *problems: str) -> tuple[str, ...]:
+    """Put the line of a key under ``model`` before each problem."""
+    where = package.where("model", key) if problems else ""
+    start = f"{package.name}: {package.manifest.model.file}: "
+    return tuple(f"{where}: {problem.removeprefix(start)}" for problem in problems)
+
+
+def _usable(wanted: str | Backend, threads: int | None) -> tuple[Backend, str | None]:
+    if isinstance(wanted, str):
+        name, _, device = wanted.partition("@")
+        return backend(name, threads=threads), device or None
+    if reason := wanted.missing():
+        raise BackendUnavailable(f"backend {wanted.name!r}: {reason}")
+    return wanted, None
 
 
 def _entries(group: str) -> dict[str, EntryPoint]:
@@ -198,8 +319,12 @@ __all__ = [
     "BACKENDS",
     "TASKS",
     "Catalogue",
+    "Check",
     "availability",
     "backend",
+    "candidates",
+    "checks",
+    "choose",
     "packages",
     "task",
     "verify",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice, product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from engines.api import WindowPlan
+from engines.api import Slab, WindowPlan
 from engines.errors import InferenceError
 from engines.types import FloatArray
 
@@ -16,6 +16,9 @@ SIGMA_SCALE = 0.125
 
 FLOOR = 1e-3
 """Least weight per axis: a voxel that only a corner covers must not divide zero by zero."""
+
+SLAB_VALUES = 1 << 24
+"""Values of one slab at most, where a slice has fewer: 64 MiB."""
 
 Corner = tuple[int, int, int]
 
@@ -55,57 +58,150 @@ def weights(patch: int, blend: str) -> FloatArray:
 
 def sweep(
     run: Callable[[FloatArray], FloatArray], volume: FloatArray, plan: WindowPlan
-) -> FloatArray:
+) -> Iterator[Slab]:
     """Run a network over a whole volume and blend its windows.
 
+    Windows are run one row of them after the other along k. The slices in front of the
+    next row are then final, and leave; so no more slices are held than a window has.
     A volume smaller than the window is padded on both sides by the least value of
     each channel; the output is cut back to the volume.
+    A window that `plan` skips is blended like the others, with the output of background:
+    where a window that was run covers its voxels too, the blended output lies in between.
 
     Parameters
     ----------
     run
-        The network: float32 (n, C, *patch) in, float32 (n, classes, *patch) out.
+        The network: float32 (n, C, *patch) in, float32 (n, classes, *patch) out. The array
+        it is given is used again for the next batch.
     volume
         float32, axes (C, k, j, i).
     plan
         How to sweep.
 
-    Returns
-    -------
-    ndarray
-        float32, axes (classes, k, j, i), shape of `volume`.
+    Yields
+    ------
+    Slab
+        float32, axes (classes, k, j, i), in the order of k; rows and columns of `volume`.
 
     Raises
     ------
     InferenceError
         If the network's output is not as large as its window.
     """
-    padded, inside = _padded(volume, plan.patch)
+    padded, (_, inside_k, *inside_ji) = _padded(volume, plan.patch)
     starts = [
         positions(size, patch, plan.overlap)
         for size, patch in zip(padded.shape[1:], plan.patch, strict=True)
     ]
     axes = [weights(patch, plan.blend) for patch in plan.patch]
-    weight = np.einsum("k,j,i->kji", *axes)
-
-    total: FloatArray | None = None
-    for corners in _batches(product(*starts), plan.batch):
-        windows = [_window(corner, plan.patch) for corner in corners]
-        output = run(np.stack([padded[window] for window in windows]))
-        if output.ndim != 5 or output.shape[2:] != plan.patch:
-            raise InferenceError(f"a window of {plan.patch} voxels gave output {output.shape}")
-        if total is None:
-            total = np.zeros((output.shape[1], *padded.shape[1:]), dtype=np.float32)
-        for window, part in zip(windows, output, strict=True):
-            total[window] += part * weight
-    if total is None:
-        raise InferenceError("the volume is empty")
-
     # The weights are outer products, so their sum over all windows is one as well.
-    for axis, (places, values) in enumerate(zip(starts, axes, strict=True)):
-        cover = _cover(padded.shape[1 + axis], places, values)
-        total /= cover.reshape([-1 if other == axis else 1 for other in range(3)])
-    return total[inside]
+    share_k, share_j, share_i = (
+        np.reciprocal(_cover(size, places, values))
+        for size, places, values in zip(padded.shape[1:], starts, axes, strict=True)
+    )
+    share_ji = np.multiply.outer(share_j, share_i)[*inside_ji]
+
+    row = _Row(run, padded, plan, np.einsum("k,j,i->kji", *axes))
+    for start, end in pairwise([*starts[0], padded.shape[1]]):
+        row.add([(start, j, i) for j in starts[1] for i in starts[2]])
+        low, high = max(start, inside_k.start), min(end, inside_k.stop)
+        thickness = max(1, SLAB_VALUES // row.total[:, 0].size)
+        for first in range(low, high, thickness):
+            last = min(first + thickness, high)
+            values = row.total[(slice(None), slice(first - start, last - start), *inside_ji)]
+            blended: FloatArray = values * share_k[first:last, np.newaxis, np.newaxis]
+            blended *= share_ji
+            yield Slab(first - inside_k.start, blended)
+        row.shift(end - start)
+
+
+def stitch(slabs: Iterable[Slab]) -> FloatArray:
+    """Put the slabs of a sweep together: float32, axes (channel, k, j, i)."""
+    return np.concatenate([slab.values for slab in slabs], axis=1)
+
+
+class _Row:
+    """The weighted sum of the windows that touch the slices from one start along k on.
+
+    Parameters
+    ----------
+    run
+        The network.
+    volume
+        float32, axes (C, k, j, i), nowhere smaller than a window.
+    plan
+        How to sweep.
+    weight
+        float32, of each voxel of a window.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[FloatArray], FloatArray],
+        volume: FloatArray,
+        plan: WindowPlan,
+        weight: FloatArray,
+    ) -> None:
+        self._run, self._volume, self._plan, self._weight = run, volume, plan, weight
+        self._batch = np.empty((plan.batch, len(volume), *plan.patch), dtype=np.float32)
+        self._weighted = np.empty(plan.patch, dtype=np.float32)
+        self._total: FloatArray | None = None
+
+    @property
+    def total(self) -> FloatArray:
+        """float32, axes (classes, k, j, i), as many slices as a window has."""
+        if self._total is None:
+            raise InferenceError("the volume is empty")
+        return self._total
+
+    def add(self, corners: Sequence[Corner]) -> None:
+        """Run the windows at `corners`, all of one k, and add what they give."""
+        empty = [corner for corner in corners if self._is_empty(corner)]
+        full = [corner for corner in corners if corner not in empty] if empty else corners
+        for first in range(0, len(full), self._plan.batch):
+            batch = full[first : first + self._plan.batch]
+            for corner, part in zip(batch, self._outputs(batch), strict=True):
+                self._add(corner, part)
+        if empty:
+            # The network says how many classes there are, if need be by one window too many.
+            classes = len(self._outputs(empty[:1])[0]) if self._total is None else len(self._total)
+            first_class, others = self._plan.skipped
+            for corner in empty:
+                self._add(corner, [first_class] + [others] * (classes - 1))
+
+    def shift(self, step: int) -> None:
+        """Drop the first `step` slices and take in as many new ones."""
+        kept = self.total.shape[1] - step
+        for channel in self.total:
+            channel[:kept] = channel[step:]
+            channel[kept:] = 0
+
+    def _outputs(self, corners: Sequence[Corner]) -> FloatArray:
+        """Run one batch of windows."""
+        for place, corner in zip(self._batch, corners, strict=False):
+            place[...] = self._volume[_window(corner, self._plan.patch)]
+        output = self._run(self._batch[: len(corners)])
+        if output.ndim != 5 or output.shape[2:] != self._plan.patch:
+            raise InferenceError(
+                f"a window of {self._plan.patch} voxels gave output {output.shape}"
+            )
+        return output
+
+    def _add(self, corner: Corner, part: Sequence[float] | FloatArray) -> None:
+        """Add one window, given as an array (classes, *patch) or as one number per class."""
+        if self._total is None:
+            size = (self._plan.patch[0], *self._volume.shape[2:])
+            self._total = np.zeros((len(part), *size), dtype=np.float32)
+        _, _, rows, columns = _window(corner, self._plan.patch)
+        for channel, values in zip(self._total, part, strict=True):
+            np.multiply(values, self._weight, out=self._weighted)
+            channel[:, rows, columns] += self._weighted
+
+    def _is_empty(self, corner: Corner) -> bool:
+        least = self._plan.skip_at_most
+        if least is None:
+            return False
+        return bool(self._volume[_window(corner, self._plan.patch)].max() <= least)
 
 
 def _cover(size: int, starts: list[int], values: FloatArray) -> FloatArray:
@@ -139,10 +235,4 @@ def _window(corner: Corner, patch: Corner) -> tuple[slice, ...]:
     )
 
 
-def _batches(corners: Iterator[tuple[int, ...]], size: int) -> Iterator[list[Corner]]:
-    triples = ((corner[0], corner[1], corner[2]) for corner in corners)
-    while batch := list(islice(triples, size)):
-        yield batch
-
-
-__all__ = ["FLOOR", "SIGMA_SCALE", "positions", "sweep", "weights"]
+__all__ = ["FLOOR", "SIGMA_SCALE", "SLAB_VALUES", "positions", "stitch", "sweep", "weights"]

@@ -7,6 +7,7 @@ than an interpolating loop walks a CT volume, and the blur costs nothing on top.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,16 +77,34 @@ class Sampling:
         canvas[self._window()] = result
         return canvas
 
-    def backward(self, maps: FloatArray, start: int = 0, stop: int | None = None) -> FloatArray:
+    def needed(self, start: int, stop: int) -> tuple[int, int]:
+        """Find the canvas slices, first and past the last, that `backward` reads for a range.
+
+        Both grow with the range's `start` and `stop`.
+        """
+        have, want, before = self.content[0], self.source[0], self.before[0]
+        if have == want:
+            return before + start, before + stop
+        ends = np.array([start, stop - 1])
+        position = np.clip((ends + 0.5) * (have / want) - 0.5, 0, have - 1)
+        low, high = np.floor(position).astype(np.intp).tolist()
+        return before + low, before + min(high + 1, have - 1) + 1
+
+    def backward(
+        self, maps: FloatArray, start: int = 0, stop: int | None = None, *, first: int = 0
+    ) -> FloatArray:
         """Resample a map on the canvas to source slices ``start`` to ``stop``.
 
         Parameters
         ----------
         maps
-            float32, axes (k, j, i) of shape `canvas`.
+            float32, axes (k, j, i): slices of the canvas from `first` on, at least those
+            that `needed` names, and its rows and columns.
         start, stop
             Source slices wanted; all of them by default. A few at a time keep
             memory bounded.
+        first
+            Canvas slice that `maps` begins with.
 
         Returns
         -------
@@ -93,14 +112,13 @@ class Sampling:
             float32, axes (k, j, i), rows and columns of `source`.
         """
         stop = self.source[0] if stop is None else stop
-        result = maps[self._window()]
-        if self.source[0] == self.content[0]:
-            result = result[start:stop]
-        else:
-            rows = _matrix(self.content[0], self.source[0], antialias=False)[start:stop]
-            used = np.flatnonzero(rows.any(axis=0))
-            low, high = int(used[0]), int(used[-1]) + 1
-            result = np.tensordot(rows[:, low:high], result[low:high], axes=1)
+        low, high = self.needed(start, stop)
+        _, rows, columns = self._window()
+        result = maps[low - first : high - first, rows, columns]
+        if self.source[0] != self.content[0]:
+            before = self.before[0]
+            shares = _matrix(self.content[0], self.source[0], antialias=False)[start:stop]
+            result = np.tensordot(shares[:, low - before : high - before], result, axes=1)
         result = _along(result, -2, self.source[1], antialias=False)
         return _along(result, -1, self.source[2], antialias=False)
 
@@ -177,6 +195,7 @@ def _along(array: FloatArray, axis: int, size: int, *, antialias: bool) -> Float
     return resampled
 
 
+@lru_cache(maxsize=16)
 def _matrix(have: int, want: int, *, antialias: bool) -> FloatArray:
     """Weights (want, have), float32, rows sum to one: blur where shrinking, then sample."""
     factor = have / want
@@ -192,6 +211,7 @@ def _matrix(have: int, want: int, *, antialias: bool) -> FloatArray:
         np.add.at(matrix, (rows, np.clip(below + offset, 0, have - 1)), weight * (1 - share))
         np.add.at(matrix, (rows, np.clip(above + offset, 0, have - 1)), weight * share)
     weights: FloatArray = matrix.astype(np.float32)
+    weights.setflags(write=False)
     return weights
 
 

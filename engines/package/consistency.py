@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from engines.package.manifest import Manifest
-from engines.package.preprocess import PercentileStep, WindowStep
+from engines.package.preprocess import CtZScoreStep, MinMaxStep, PercentileStep, WindowStep
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where in the manifest, and what is wrong."""
@@ -40,10 +40,18 @@ def _graph(manifest: Manifest) -> Iterator[Problem]:
             )
         for name in _repeated(channel.name for channel in entry.channels):
             yield ("model", "inputs", number, "channels"), f"channel name {name!r} is used twice"
+    precision = manifest.model.precision
+    if precision.default not in precision.allowed:
+        yield (
+            ("model", "precision", "default"),
+            f"{precision.default} is not among allowed: {', '.join(precision.allowed)}",
+        )
 
 
 def _preprocess(manifest: Manifest) -> Iterator[Problem]:
     preprocess = manifest.preprocess
+    if preprocess.crop and (manifest.model.ndim == 2 or manifest.model.task != "segment"):
+        yield ("preprocess", "crop"), "only task segment with a 3D graph has crop"
     if preprocess.resize and manifest.model.ndim == 3:
         yield ("preprocess", "resize"), "a 3D graph takes spacing_mm, not resize"
     if preprocess.resize and preprocess.spacing_mm:
@@ -52,9 +60,9 @@ def _preprocess(manifest: Manifest) -> Iterator[Problem]:
         where = ("preprocess", "normalize", number)
         if isinstance(step, WindowStep) and step.a_min >= step.a_max:
             yield (*where, "a_max"), "a_max must be greater than a_min"
-        if isinstance(step, PercentileStep) and step.lower >= step.upper:
+        if isinstance(step, PercentileStep | CtZScoreStep) and step.lower >= step.upper:
             yield (*where, "upper"), "upper must be greater than lower"
-        if isinstance(step, WindowStep | PercentileStep) and step.b_min >= step.b_max:
+        if isinstance(step, WindowStep | PercentileStep | MinMaxStep) and step.b_min >= step.b_max:
             yield (*where, "b_max"), "b_max must be greater than b_min"
 
 
@@ -71,6 +79,8 @@ def _infer(manifest: Manifest) -> Iterator[Problem]:
         for key in ("patch", "overlap", "blend"):
             if getattr(infer, key) is not None:
                 yield ("infer", key), f"only mode sliding_window has {key}"
+        if infer.skip_empty:
+            yield ("infer", "skip_empty"), "only mode sliding_window has skip_empty"
     if infer.mode == "slice" and ndim != 2:
         yield ("infer", "mode"), "slice needs a graph of ndim 2"
     if task == "classify" and infer.mode != "whole":

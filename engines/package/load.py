@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +62,16 @@ class Package:
             Label(value, entry.name, code(entry.category), code(entry.type), entry.color)
             for value, entry in entries
         )
+
+    def where(self, *loc: str | int) -> str:
+        """Say where a key of the manifest is: ``manifest.yaml:LINE: key.path``."""
+        line, path = Source(_read_manifest(self.root).decode()).locate(loc)
+        return f"{MANIFEST}:{line}: {path}"
+
+    def batched(self, batch: int) -> Package:
+        """Give the same package with another number of windows or slices per call."""
+        infer = self.manifest.infer.model_copy(update={"batch": batch})
+        return replace(self, manifest=self.manifest.model_copy(update={"infer": infer}))
 
     def read_model(self) -> bytes:
         """Read the model file and check that it is the one the manifest names.

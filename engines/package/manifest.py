@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue
 
-from engines.package.base import Number, RelativePath, Section, Text, Whole
+from engines.package.base import Number, RelativePath, Section, Share, Text, Whole
 from engines.package.postprocess import Postprocess
 from engines.package.preprocess import Preprocess
 
 SEMVER = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+
+PrecisionName: TypeAlias = Literal["fp32", "fp16", "int8"]
 
 
 class Origin(Section):
@@ -72,6 +74,36 @@ class Output(Section):
     channels: Whole = Field(ge=1, le=256, description="channels or classes of the tensor")
 
 
+class Parity(Section):
+    """How far a precision may be off from float32 on the self-test before it is refused."""
+
+    dice: Share | None = Field(
+        default=None, description="segment: least overlap of every label with float32's own"
+    )
+    auc: Share | None = Field(
+        default=None,
+        description="classify: least area under the ROC curve, float32's decisions being the truth",
+    )
+    largest: Share | None = Field(default=None, description="largest difference of a probability")
+
+
+class Precision(Section):
+    """The number types that a backend with a choice, such as TensorRT, may compute in."""
+
+    allowed: tuple[PrecisionName, ...] = Field(
+        default=("fp32",), min_length=1, description="precisions that the model was judged in"
+    )
+    default: PrecisionName = Field(
+        default="fp32", description="the one it runs in where the backend has it"
+    )
+    keep_fp32_ops: tuple[Text, ...] = Field(
+        default=(), description="ONNX operators that stay in float32, besides the backend's own"
+    )
+    parity: Parity = Field(
+        default=Parity(), description="limits, instead of the backend's own, that each must pass"
+    )
+
+
 class Model(Section):
     """The graph and what goes in and out of it."""
 
@@ -84,6 +116,9 @@ class Model(Section):
     )
     outputs: tuple[Output, ...] = Field(
         min_length=1, max_length=1, description="the output that is read"
+    )
+    precision: Precision = Field(
+        default=Precision(), description="number types the graph may be computed in"
     )
 
 
@@ -106,6 +141,11 @@ class Infer(Section):
         default=None, description="weight inside a window; gaussian by default"
     )
     batch: Whole = Field(default=1, ge=1, le=256, description="windows or slices per call")
+    skip_empty: bool = Field(
+        default=False,
+        description="windows that hold the least value of the image, after normalisation, and "
+        "nothing else are not run, but are background",
+    )
 
 
 class Outputs(Section):
@@ -125,7 +165,17 @@ class Runtime(Section):
         description="may it run without a GPU: yes; only with windows that overlap by a quarter "
         "at most; no",
     )
-    timeout_s: Number = Field(default=600.0, gt=0, description="longest useful run, seconds")
+    gpu_memory_mb: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="GPU memory of the loaded model with one batch, MiB; by default estimated from "
+        "the size of the file",
+    )
+    timeout_s: Number = Field(
+        default=600.0,
+        gt=0,
+        description="longest useful run, seconds; a run that takes longer is given up",
+    )
 
 
 class Gate(Section):

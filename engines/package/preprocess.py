@@ -41,7 +41,43 @@ class ZScoreStep(Section):
     kind: Literal["zscore"] = Field(description="mean 0, standard deviation 1")
 
 
-NormalizeStep = Annotated[WindowStep | PercentileStep | ZScoreStep, Field(discriminator="kind")]
+class MaskedZScoreStep(Section):
+    """Mean and deviation of the voxels that are not 0; the others become 0.
+
+    nnU-Net's *ZScoreNormalization* where ``use_mask_for_norm`` is set, for images cut to an
+    organ; MONAI's ``NormalizeIntensity(nonzero=True)``.
+    """
+
+    kind: Literal["zscore_masked"] = Field(
+        description="mean 0, standard deviation 1 over the voxels that are not 0"
+    )
+
+
+class CtZScoreStep(Section):
+    """Clip to a range, then subtract a mean and divide by a deviation of the training set.
+
+    nnU-Net's *CTNormalization*.
+    """
+
+    kind: Literal["ct_clip_zscore"] = Field(description="the training set's statistics")
+    lower: Number = Field(description="least value that stays, unit of the image")
+    upper: Number = Field(description="greatest value that stays, unit of the image")
+    mean: Number = Field(description="value that becomes 0, unit of the image")
+    std: Number = Field(gt=0, description="distance that becomes 1, unit of the image")
+
+
+class MinMaxStep(Section):
+    """Map the image's own least and greatest value to two numbers."""
+
+    kind: Literal["minmax"] = Field(description="the whole range of the image")
+    b_min: Number = Field(default=0.0, description="result at the least value")
+    b_max: Number = Field(default=1.0, description="result at the greatest value")
+
+
+NormalizeStep = Annotated[
+    WindowStep | PercentileStep | ZScoreStep | MaskedZScoreStep | CtZScoreStep | MinMaxStep,
+    Field(discriminator="kind"),
+]
 
 
 class Resize(Section):
@@ -52,13 +88,26 @@ class Resize(Section):
     pad: Number = Field(default=0.0, description="value around the image, after normalisation")
 
 
+class Crop(Section):
+    """Cut the images to what is in them; all outside is background."""
+
+    above: Number = Field(description="voxels that exceed this are kept, unit of the image")
+    margin_mm: Number = Field(
+        default=0.0, ge=0, description="what is kept around them on every side, mm"
+    )
+
+
 class Preprocess(Section):
     """What happens to the image before the graph.
 
-    Three-dimensional: orientation, spacing, normalisation. Two-dimensional: orientation,
+    Three-dimensional: crop, orientation, spacing, normalisation. Two-dimensional: orientation,
     normalisation, then spacing or size.
     """
 
+    crop: Crop | None = Field(
+        default=None,
+        description="box around what exceeds a value; statistics of the image are those of the box",
+    )
     orientation: Literal["none", "LPS"] = Field(
         default="none",
         description="LPS: slices run to the head, rows to the back, columns to the left",
@@ -73,6 +122,10 @@ class Preprocess(Section):
 
 
 __all__ = [
+    "Crop",
+    "CtZScoreStep",
+    "MaskedZScoreStep",
+    "MinMaxStep",
     "NormalizeStep",
     "PercentileStep",
     "Preprocess",

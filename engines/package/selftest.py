@@ -25,13 +25,14 @@ def self_test(package: Package, session: Session) -> list[str]:
     Returns
     -------
     list of str
-        What is wrong, for an administrator; empty if all cases agree.
+        What is wrong, with the manifest's line; empty if all cases agree.
     """
     if not package.manifest.selftest.cases:
-        return ["selftest: the package has no cases; nothing shows that it runs right here"]
+        where = package.where("selftest", "cases")
+        return [f"{where}: the package has no cases; nothing shows that it runs right here"]
     return [
-        f"{case}: {finding}"
-        for case in package.manifest.selftest.cases
+        f"{package.where('selftest', 'cases', number)}: {case}: {finding}"
+        for number, case in enumerate(package.manifest.selftest.cases)
         if (finding := _run_case(package, session, case)) is not None
     ]
 

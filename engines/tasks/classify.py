@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from engines.api import Prepared
+import numpy as np
+
+from engines.api import Prepared, Slab
 from engines.errors import InferenceError, PackageError
 from engines.package import Package
 from engines.package.base import code
@@ -21,7 +23,11 @@ class ClassifyTask:
         return prepare(package, volumes)
 
     def finish(
-        self, package: Package, output: FloatArray, prepared: Prepared, volumes: Sequence[Volume]
+        self,
+        package: Package,
+        output: FloatArray | Iterator[Slab],
+        prepared: Prepared,
+        volumes: Sequence[Volume],
     ) -> ClassificationResult:
         """Calibrate the classes and choose one, or abstain.
 
@@ -42,11 +48,13 @@ class ClassifyTask:
         Raises
         ------
         InferenceError
-            If there are not as many numbers as classes.
+            If there are not as many numbers as classes, or slabs of a sweep.
         """
         postprocess = package.manifest.postprocess
         if postprocess.concept is None:
             raise PackageError(f"{package.name}: task classify needs postprocess.concept")
+        if not isinstance(output, np.ndarray):
+            raise InferenceError("task classify takes no output in slabs")
         if output.size != len(postprocess.classes):
             raise InferenceError(
                 f"the output has shape {output.shape}, expected {len(postprocess.classes)} classes"

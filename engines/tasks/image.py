@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,11 +11,15 @@ from engines.api import Prepared, WindowPlan
 from engines.errors import InputError
 from engines.grid import IDENTITY, Orientation, Sampling, fitted, same, spaced, towards_lps
 from engines.package import Package
+from engines.tasks.crop import cut, foreground
 from engines.tasks.normalize import normalize
 from engines.types import BoolArray, FloatArray, Grid, Volume
 
 POSITION_TOLERANCE_MM = 0.1
 """Corners of two channels this close together are on one grid."""
+
+SURE = 20.0
+"""Logit of background in a window that is not run; the others get its negative."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Route:
 
 
 def route(package: Package, grid: Grid) -> Route:
-    """Plan the way of one source grid; the same grid always gives the same way.
+    """Plan the way of one source grid, cropped already; the same grid always gives the same way.
 
     Raises
     ------
@@ -66,11 +70,13 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
         If the volumes do not fit the package.
     """
     _check(package, volumes)
+    box = foreground(package, volumes)
+    volumes = [cut(volume, box) for volume in volumes]
     source = volumes[0].grid
     way = route(package, source)
     tensor = np.stack([_channel(package, volume, way) for volume in volumes])
     grid = way.sampling.grid(way.orientation.grid(source))
-    return Prepared(tensor, grid, _window(package))
+    return Prepared(tensor, grid, _window(package, tensor))
 
 
 def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
@@ -106,12 +112,24 @@ def _clean(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
     return voxels, valid
 
 
-def _window(package: Package) -> WindowPlan | None:
+def _window(package: Package, tensor: FloatArray) -> WindowPlan | None:
     infer = package.manifest.infer
     if infer.mode != "sliding_window" or infer.patch is None:
         return None
     overlap = 0.5 if infer.overlap is None else infer.overlap
-    return WindowPlan(infer.patch, overlap, infer.blend or "gaussian", infer.batch)
+    plan = WindowPlan(infer.patch, overlap, infer.blend or "gaussian", infer.batch)
+    if not infer.skip_empty:
+        return plan
+    return replace(plan, skip_at_most=float(tensor.min()), skipped=_background(package))
+
+
+def _background(package: Package) -> tuple[float, float]:
+    """Give what a network says of background: its first channel, and all others."""
+    output = package.manifest.model.outputs[0]
+    low, high = (0.0, 1.0) if output.kind == "probabilities" else (-SURE, SURE)
+    # Sigmoid has no background channel, and neither has a single channel.
+    has_channel = package.manifest.postprocess.activation != "sigmoid" and output.channels > 1
+    return (high if has_channel else low), low
 
 
 def _check(package: Package, volumes: Sequence[Volume]) -> None:
@@ -151,4 +169,4 @@ def _same_place(grid: Grid, other: Grid) -> bool:
     return bool(np.abs(apart).max() <= POSITION_TOLERANCE_MM)
 
 
-__all__ = ["POSITION_TOLERANCE_MM", "Route", "prepare", "route"]
+__all__ = ["POSITION_TOLERANCE_MM", "SURE", "Route", "prepare", "route"]

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engines.package.preprocess import NormalizeStep, PercentileStep, ZScoreStep
+from engines.package.preprocess import (
+    CtZScoreStep,
+    MaskedZScoreStep,
+    NormalizeStep,
+    PercentileStep,
+    WindowStep,
+    ZScoreStep,
+)
 from engines.types import BoolArray, FloatArray
 
 
@@ -32,18 +39,31 @@ def normalize(
     for step in steps:
         # A mask carried to fewer voxels can lose its last one.
         seen = image if valid is None or not valid.any() else image[valid]
-        if isinstance(step, ZScoreStep):
-            image = _zscore(image, seen)
-            continue
-        if isinstance(step, PercentileStep):
-            low, high = (float(value) for value in np.percentile(seen, [step.lower, step.upper]))
-        else:
-            low, high = step.a_min, step.a_max
-        scale = (step.b_max - step.b_min) / (high - low) if high > low else 0.0
-        image = (image - np.float32(low)) * np.float32(scale) + np.float32(step.b_min)
-        if step.clip:
-            image = np.clip(image, np.float32(step.b_min), np.float32(step.b_max))
+        image = _apply(step, image, seen)
     return np.asarray(image, dtype=np.float32)
+
+
+def _apply(step: NormalizeStep, image: FloatArray, seen: FloatArray) -> FloatArray:
+    if isinstance(step, ZScoreStep):
+        return _zscore(image, seen)
+    if isinstance(step, MaskedZScoreStep):
+        shown = seen[seen != 0]
+        inside = _zscore(image, shown) if shown.size else image
+        return np.where(image == 0, np.float32(0), inside)
+    if isinstance(step, CtZScoreStep):
+        clipped = np.clip(image, np.float32(step.lower), np.float32(step.upper))
+        return (clipped - np.float32(step.mean)) * np.float32(1 / step.std)
+    clip = True
+    if isinstance(step, WindowStep):
+        low, high, clip = step.a_min, step.a_max, step.clip
+    elif isinstance(step, PercentileStep):
+        low, high = (float(value) for value in np.percentile(seen, [step.lower, step.upper]))
+        clip = step.clip
+    else:
+        low, high = float(seen.min()), float(seen.max())
+    scale = (step.b_max - step.b_min) / (high - low) if high > low else 0.0
+    mapped = (image - np.float32(low)) * np.float32(scale) + np.float32(step.b_min)
+    return np.clip(mapped, np.float32(step.b_min), np.float32(step.b_max)) if clip else mapped
 
 
 def _zscore(image: FloatArray, seen: FloatArray) -> FloatArray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from engines.api import Prepared
+from engines.api import Prepared, Slab
 from engines.errors import InferenceError
 from engines.grid import Sampling
 from engines.package import Package
 from engines.tasks.activation import activate
+from engines.tasks.crop import cut_grid, foreground
 from engines.tasks.image import prepare, route
 from engines.tasks.measure import measure
 from engines.tasks.morphology import clean
@@ -31,7 +32,11 @@ class SegmentTask:
         return prepare(package, volumes)
 
     def finish(
-        self, package: Package, output: FloatArray, prepared: Prepared, volumes: Sequence[Volume]
+        self,
+        package: Package,
+        output: FloatArray | Iterator[Slab],
+        prepared: Prepared,
+        volumes: Sequence[Volume],
     ) -> SegmentationResult:
         """Make a label map on the source grid, cleaned and measured.
 
@@ -40,7 +45,8 @@ class SegmentTask:
         package
             Says what the channels mean.
         output
-            float32, axes (channel, k, j, i), on `prepared.grid`.
+            float32, axes (channel, k, j, i), on `prepared.grid`: all of it, or slabs in the
+            order of k.
         prepared
             What `prepare` gave.
         volumes
@@ -51,32 +57,36 @@ class SegmentTask:
         InferenceError
             If the output is not on the prepared grid.
         """
-        expected = (package.manifest.model.outputs[0].channels, *prepared.grid.shape)
-        if output.shape != expected:
-            raise InferenceError(f"the output has shape {output.shape}, expected {expected}")
-        way = route(package, volumes[0].grid)
+        if isinstance(output, np.ndarray):
+            output = iter([Slab(0, output)])
+        channels = package.manifest.model.outputs[0].channels
+        slabs = _checked(output, (channels, *prepared.grid.shape))
+        box = foreground(package, volumes)
+        way = route(package, cut_grid(volumes[0].grid, box))
         postprocess = package.manifest.postprocess
-        probabilities = activate(output, postprocess.activation)
-        competing = postprocess.activation != "sigmoid" and len(probabilities) > 1
-        channels = _label_map(probabilities, way.sampling, competing=competing)
-        labelmap = np.ascontiguousarray(way.orientation.undo(_named(package, channels)))
+        labels = label_map(slabs, way.sampling, postprocess.activation)
+        labelmap = np.zeros(volumes[0].grid.shape, dtype=np.uint8)
+        labelmap[box] = way.orientation.undo(_named(package, labels))
         labelmap = clean(labelmap, volumes[0].grid, postprocess.steps)
         found = measure(package, labelmap, volumes[0])
         return SegmentationResult(labelmap, package.labels, found)
 
 
-def _label_map(probabilities: FloatArray, sampling: Sampling, *, competing: bool) -> LabelArray:
-    """Bring probabilities back slab by slab and choose the label of each voxel.
+def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> LabelArray:
+    """Bring a network's output back, slab by slab, and choose the label of each voxel.
+
+    Probabilities are interpolated, not logits. Unless `activation` is ``"sigmoid"``, and if
+    there are several channels, channel c is label c, 0 is background, and the highest wins.
+    Otherwise channel c is label c + 1, and the highest wins if it reaches `THRESHOLD`.
 
     Parameters
     ----------
-    probabilities
-        float32, axes (channel, k, j, i), on the canvas of `sampling`.
+    slabs
+        Raw output on the canvas of `sampling`, in the order of k and without gaps.
     sampling
         The way back.
-    competing
-        True: channel c is label c, 0 is background, the highest wins. False: channel c
-        is label c + 1, and the highest wins if it reaches `THRESHOLD`.
+    activation
+        As in `activate`.
 
     Returns
     -------
@@ -86,18 +96,60 @@ def _label_map(probabilities: FloatArray, sampling: Sampling, *, competing: bool
     slices, rows, columns = sampling.source
     labelmap = np.zeros(sampling.source, dtype=np.uint8)
     thickness = max(1, SLAB_VOXELS // (rows * columns))
-    first = 0 if competing else 1
-    least = np.float32(-np.inf) if competing else np.nextafter(THRESHOLD, np.float32(0))
-    for start in range(0, slices, thickness):
-        stop = min(start + thickness, slices)
-        slab = labelmap[start:stop]
-        best = np.full(slab.shape, least)
-        for number, channel in enumerate(probabilities):
-            values = sampling.backward(channel, start, stop)
-            better = values > best
-            slab[better] = number + first
-            np.copyto(best, values, where=better)
+    done, held = 0, None
+    for slab in slabs:
+        values = activate(slab.values, activation)
+        start, stop = slab.start, slab.start + values.shape[1]
+        if held is not None:
+            start -= held.shape[1]
+            values = np.concatenate([held, values], axis=1)
+        while done < slices:
+            end = min(done + thickness, slices)
+            while end > done and sampling.needed(done, end)[1] > stop:
+                end -= 1
+            if end == done:
+                break
+            _choose(labelmap[done:end], values, sampling, (done, end, start), activation)
+            done = end
+        low = sampling.needed(done, done + 1)[0] if done < slices else stop
+        held = values[:, max(0, low - start) :].copy()
     return labelmap
+
+
+def _choose(
+    labels: LabelArray,
+    probabilities: FloatArray,
+    sampling: Sampling,
+    where: tuple[int, int, int],
+    activation: str,
+) -> None:
+    """Choose the labels of source slices; `where` is their start, stop, and the first held."""
+    start, stop, first = where
+    competing = activation != "sigmoid" and len(probabilities) > 1
+    least = np.float32(-np.inf) if competing else np.nextafter(THRESHOLD, np.float32(0))
+    best = np.full(labels.shape, least)
+    better = np.empty(labels.shape, dtype=np.bool_)
+    for number, channel in enumerate(probabilities, start=0 if competing else 1):
+        values = sampling.backward(channel, start, stop, first=first)
+        np.greater(values, best, out=better)
+        np.copyto(labels, np.uint8(number), where=better)
+        np.copyto(best, values, where=better)
+
+
+def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]:
+    """Pass slabs on that together make an output of the shape `expected`."""
+    channels, slices, rows, columns = expected
+    end = 0
+    for slab in slabs:
+        shape = slab.values.shape
+        if slab.values.ndim != 4 or (shape[0], *shape[2:]) != (channels, rows, columns):
+            raise InferenceError(f"the output has shape {shape}, expected {expected}")
+        if slab.start != end:
+            raise InferenceError(f"the output goes on at slice {slab.start}, expected {end}")
+        end += shape[1]
+        yield slab
+    if end != slices:
+        raise InferenceError(f"the output has {end} slices, expected {expected}")
 
 
 def _named(package: Package, labelmap: LabelArray) -> LabelArray:
@@ -108,4 +160,4 @@ def _named(package: Package, labelmap: LabelArray) -> LabelArray:
     return table[labelmap]
 
 
-__all__ = ["SLAB_VOXELS", "THRESHOLD", "SegmentTask"]
+__all__ = ["SLAB_VOXELS", "THRESHOLD", "SegmentTask", "label_map"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Event
 
 from node.app.stores import open_stores
 from node.config.model import Config
+from node.store.lane import read_lane
 from node.web.app import serve
 
 
 def run_web(config: Config, stop: Event) -> None:
     """Serve the status page until `stop` is set."""
     stores = open_stores(config)
-    serve(config.web, stores.index, stores.ledger, stores.quarantine, stop)
+    lane = partial(read_lane, config.data_dir)
+    serve(config.web, stores.index, stores.ledger, stores.quarantine, stop, lane)

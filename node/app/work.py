@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from threading import Event
+from typing import NoReturn
 
 import structlog
 
@@ -16,6 +18,7 @@ from node.config.model import Config
 from node.encode.warm import warm_up
 from node.errors import ConfigError
 from node.store.files import RESULTS
+from node.store.lane import LaneInfo, write_lane
 from node.store.lock import only_one
 from node.work.schedule import Schedule
 from node.work.senders import Senders
@@ -29,13 +32,14 @@ def run_work(config: Config, stop: Event) -> None:
     """Plan, infer, encode and deliver until `stop` is set."""
     stores = open_stores(config)
     pool = _open_pool(config)
+    write_lane(stores.files, LaneInfo(pool.backend, pool.notes))
     warm_up()
     equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, utc_now)
     with only_one(config.data_dir, WORK, stop):
         stores.files.sweep(RESULTS)
         executor_id = this_executor()
         senders = Senders(config.destinations, equipment.means(executor_id, random.random))
-        steps = Steps(equipment, senders.wake)
+        steps = Steps(equipment, senders.wake, _end_process)
         flow = Flow(steps, stores.database_url, executor_id, config.work.studies_at_once)
         quiet_period_s = config.receive.quiet_period_s
         schedule = Schedule(stores.index, stores.ledger, flow, quiet_period_s, utc_now)
@@ -50,12 +54,30 @@ def run_work(config: Config, stop: Event) -> None:
     pool.close()
 
 
+def _end_process(reason: str) -> NoReturn:
+    """End now: a broken device context can keep an orderly end waiting for ever.
+
+    Everything in hand is durable; the supervisor starts the next process, which goes on.
+    """
+    log.error("device.lost", reason=reason)
+    os._exit(os.EX_TEMPFAIL)
+
+
 def _open_pool(config: Config) -> Pool:
     """Load the packages that rules name; a bad one is logged and does not stop the others."""
     try:
-        pool = Pool(config.models_dir, backend=config.work.backend, threads=config.work.threads)
+        pool = Pool(
+            config.models_dir,
+            backend=config.work.backend,
+            threads=config.work.threads,
+            memory_mb=config.work.memory_mb,
+            lanes=config.work.lanes,
+        )
     except EngineError as error:
         raise ConfigError(f"models_dir or work.backend: {error}") from error
+    log.info("backend.chosen", backend=pool.backend)
+    for note in pool.notes:
+        log.warning("backend.passed_over", reason=note)
     for folder, problem in pool.catalogue.errors.items():
         log.error("package.broken", folder=folder, reason=str(problem))
     usable = {package.name for package in pool.catalogue.packages}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from engines.package import manifest_json_schema
 from node.config.document import render_reference
 from node.config.load import check_file, json_schema
 
@@ -42,7 +43,12 @@ def check(file: Path, as_json: bool) -> None:
 
 @click.command()
 @click.option("--markdown", is_flag=True, help="Print the reference page instead.")
-def schema(markdown: bool) -> None:
+@click.option("--manifest", is_flag=True, help="Of a model package's manifest.yaml instead.")
+def schema(markdown: bool, manifest: bool) -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    text = render_reference() if markdown else json.dumps(json_schema(), indent=2) + "\n"
-    click.echo(text, nl=False)
+    if markdown and manifest:
+        raise click.UsageError("--markdown prints the configuration's page only")
+    if markdown:
+        click.echo(render_reference(), nl=False)
+    else:
+        click.echo(json.dumps(manifest_json_schema() if manifest else json_schema(), indent=2))

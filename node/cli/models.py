@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from engines.errors import EngineError
-from engines.registry import Catalogue, packages
-from engines.registry import verify as verify_package
+from engines.package import Package
+from engines.registry import Catalogue, Check, availability, packages
+from engines.registry import checks as checks_of
+from node.cli.model_bench import bench
+from node.cli.model_build import build
+from node.cli.model_import import import_command
+from node.cli.model_repository import triton_repository
 from node.cli.options import config_option, read_config
+from node.config.condition import check_field, parse_condition
 
 
 @click.group()
 def models() -> None:
     """Show and verify model packages."""
+
+
+models.add_command(bench)
+models.add_command(build)
+models.add_command(import_command)
+models.add_command(triton_repository)
 
 
 def _models_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,12 +62,15 @@ def list_models(models_dir: Path | None, config_file: Path, as_json: bool) -> No
     ]
     broken = {folder: str(error) for folder, error in catalogue.errors.items()}
     if as_json:
-        click.echo(json.dumps({"packages": rows, "broken": broken}, indent=2))
+        report = {"packages": rows, "broken": broken, "backends": dict(availability())}
+        click.echo(json.dumps(report, indent=2))
     else:
         table = Table("name", "version", "task", "title", "intended use")
         for row in rows:
             table.add_row(*(row[k] for k in ("name", "version", "task", "title", "intended_use")))
         Console().print(table)
+        for name, reason in availability():
+            click.echo(f"backend {name}: {'can run here' if reason is None else reason}")
         _print_broken(broken)
     if broken:
         raise SystemExit(1)
@@ -63,29 +79,64 @@ def list_models(models_dir: Path | None, config_file: Path, as_json: bool) -> No
 @models.command()
 @click.argument("names", nargs=-1)
 @_models_options
-def verify(names: tuple[str, ...], models_dir: Path | None, config_file: Path) -> None:
+@click.option("--backend", default="onnx", help="Backend to run the self-test on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(
+    names: tuple[str, ...], models_dir: Path | None, config_file: Path, backend: str, as_json: bool
+) -> None:
     """Verify packages: manifest, hashes, model file and self-test; all of them without NAMES."""
     catalogue = _catalogue(models_dir, config_file)
     known = {package.name for package in catalogue.packages}
-    failed = False
-    for name in sorted(set(names) - known - set(catalogue.errors)):
-        click.echo(f"{name}: no such package; there are {', '.join(sorted(known))}", err=True)
-        failed = True
-    for package in catalogue.packages:
-        if names and package.name not in names:
-            continue
-        try:
-            findings = verify_package(package)
-        except EngineError as error:
-            findings = [str(error)]
-        click.echo(f"{package.name} {package.version}: {'wrong' if findings else 'good'}")
-        for finding in findings:
-            click.echo(f"  {finding}", err=True)
-        failed |= bool(findings)
+    unknown = sorted(set(names) - known - set(catalogue.errors))
     broken = {f: str(e) for f, e in catalogue.errors.items() if not names or f in names}
-    _print_broken(broken)
-    if failed or broken:
+    wanted = [each for each in catalogue.packages if not names or each.name in names]
+    done = {f"{each.name} {each.version}": _checks(each, backend) for each in wanted}
+    done |= {f: [Check("manifest", tuple(text.splitlines()))] for f, text in broken.items()}
+    if as_json:
+        report = {
+            name: [{"check": check.name, "findings": check.findings} for check in checks]
+            for name, checks in done.items()
+        }
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print_checks(done)
+    for name in unknown:
+        click.echo(f"{name}: no such package; there are {', '.join(sorted(known))}", err=True)
+    if unknown or any(check.findings for checks in done.values() for check in checks):
         raise SystemExit(1)
+
+
+def _checks(package: Package, backend: str) -> list[Check]:
+    """Every check of one package whose manifest is valid."""
+    done = [Check("manifest"), Check("select", tuple(_wrong_conditions(package)))]
+    try:
+        done.extend(checks_of(package, backend_name=backend))
+    except EngineError as error:
+        done.append(Check("load", (str(error),)))
+    return done
+
+
+def _wrong_conditions(package: Package) -> Iterator[str]:
+    """What the node cannot interpret under ``select``."""
+    for name, raw in package.manifest.select.items():
+        try:
+            problem = check_field(name)
+            if not problem:
+                parse_condition(raw)
+        except ValidationError as error:
+            problem = "; ".join(each["msg"] for each in error.errors())
+        if problem:
+            yield f"{package.where('select', name)}: {problem}"
+
+
+def _print_checks(done: Mapping[str, Sequence[Check]]) -> None:
+    for name, checks in done.items():
+        wrong = [check for check in checks if check.findings]
+        names = ", ".join(check.name for check in wrong or checks)
+        click.echo(f"{name}: {'wrong' if wrong else 'good'} ({names})")
+        for check in wrong:
+            for finding in check.findings:
+                click.echo(f"  {finding}", err=True)
 
 
 def _catalogue(models_dir: Path | None, config_file: Path) -> Catalogue:

@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from node.config.condition import ConditionValue, FieldName
 from node.config.section import Section
 
 AE_TITLE_PATTERN: Final = r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+BACKEND_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[!-~]+)?$"
 UID_PATTERN: Final = r"^[0-9]+(\.[0-9]+)+$"
 
 PATTERNS: Final = {
@@ -23,6 +24,7 @@ PATTERNS: Final = {
     "no space at either end",
     NAME_PATTERN: "expected a name of letters, digits, '.', '_' and '-', "
     "starting with a letter or a digit",
+    BACKEND_PATTERN: "expected the name of a backend, such as onnx, or NAME@DEVICE",
     UID_PATTERN: "expected a UID: numbers with dots between them",
 }
 """What each pattern asks for, in words."""
@@ -35,6 +37,20 @@ AETitle: TypeAlias = Annotated[
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 Name: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=NAME_PATTERN)
+]
+BackendName: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=BACKEND_PATTERN)
+]
+"""An installed backend, with or without the device it runs on."""
+
+
+def _one_is_a_list_of_one(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+_Several: TypeAlias = Annotated[tuple[BackendName, ...], Field(min_length=1)]
+Backends: TypeAlias = Annotated[
+    _Several, BeforeValidator(_one_is_a_list_of_one, json_schema_input_type=BackendName | _Several)
 ]
 Uid: TypeAlias = Annotated[str, StringConstraints(max_length=64, pattern=UID_PATTERN)]
 
@@ -229,10 +245,27 @@ class Work(Section):
     studies_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Studies in work at the same time, per work process."
     )
-    threads: int | None = Field(
-        default=None, ge=1, le=256, description="CPU threads for a model; left out: all cores."
+    lanes: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Models that run at the same time on the CPU; a GPU runs one at a time.",
     )
-    backend: Name = Field(default="onnx", description="Engine that runs the models.")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="CPU threads of each lane; left out: all cores, shared equally.",
+    )
+    memory_mb: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Memory that loaded models may take together, MiB; the one unused for longest "
+        "makes room. Left out: half of the machine's, or as much as the GPU has.",
+    )
+    backend: Backends = Field(
+        default=("onnx",),
+        description="Engines that run the models, the preferred one first; what cannot run here is "
+        "passed over. Such as `onnx`, `tensorrt@cuda:1`, `kserve@grpc://HOST:8001`; one needs no "
+        "list.",
+    )
 
 
 class Results(Section):

@@ -88,6 +88,7 @@ def algorithm_parameters(context: ResultContext) -> dict[str, str]:
         "weights_sha256": made_by.weights_sha256,
         "backend": made_by.backend,
         "content_qualification": context.content_qualification,
+        **({"notes": "; ".join(made_by.notes)} if made_by.notes else {}),
     }
 
 
@@ -175,6 +176,7 @@ def _contributions(headers: Headers, context: ResultContext) -> list[Dataset]:
     details = (
         f"{statement(context)} Backend {made_by.backend} on {made_by.device}; configuration "
         f"{context.config_digest[:16]}; study revision {context.revision}."
+        + "".join(f" Note: {note}." for note in made_by.notes)
     )
     node.add(element("ContributionDescription", details[:_SHORT_TEXT]))
     return [*items, node]

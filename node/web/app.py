@@ -9,8 +9,9 @@ import errno
 import os
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
+from typing import TypeAlias
 
 import structlog
 import uvicorn
@@ -31,6 +32,7 @@ from node.domain import ENDED, StudyState
 from node.errors import ConfigError
 from node.metrics import COUNTERS_VARIABLE
 from node.store.index import Index
+from node.store.lane import LaneInfo
 from node.store.ledger import Ledger
 from node.store.quarantine import Quarantine
 from node.web.collector import StateCollector
@@ -44,6 +46,8 @@ QUARANTINED_READ = 1000
 REASONS_SHOWN = 5
 SHUTDOWN_S = 5
 
+Lane: TypeAlias = Callable[[], LaneInfo | None]
+
 
 class Site:
     """The answers of the status site.
@@ -54,9 +58,14 @@ class Site:
         Only read.
     pages
         Renders the templates.
+    lane
+        Says what runs the models, or None where nothing has yet.
     """
 
-    def __init__(self, index: Index, ledger: Ledger, quarantine: Quarantine, pages: Pages) -> None:
+    def __init__(
+        self, index: Index, ledger: Ledger, quarantine: Quarantine, pages: Pages, lane: Lane
+    ) -> None:
+        self._lane = lane
         self._index = index
         self._ledger = ledger
         self._quarantine = quarantine
@@ -79,6 +88,7 @@ class Site:
             total=sum(counts.values()),
             quarantined=self._quarantine.counts(),
             destinations=self._ledger.outbox.summaries(),
+            lane=self._lane(),
         )
 
     def study(self, request: Request) -> Response:
@@ -172,10 +182,12 @@ class ExtraHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def build(index: Index, ledger: Ledger, quarantine: Quarantine) -> Starlette:
+def build(
+    index: Index, ledger: Ledger, quarantine: Quarantine, lane: Lane = lambda: None
+) -> Starlette:
     """Make the ASGI application: ``/``, ``/studies/{uid}``, ``/healthz`` and ``/metrics``."""
     pages = Pages()
-    site = Site(index, ledger, quarantine, pages)
+    site = Site(index, ledger, quarantine, pages, lane)
     headers = {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src {pages.style_source}; "
@@ -201,8 +213,15 @@ def build(index: Index, ledger: Ledger, quarantine: Quarantine) -> Starlette:
     return app
 
 
-def serve(web: Web, index: Index, ledger: Ledger, quarantine: Quarantine, stop: Event) -> None:
-    """Serve the status site in this thread until `stop` is set.
+def serve(
+    web: Web,
+    index: Index,
+    ledger: Ledger,
+    quarantine: Quarantine,
+    stop: Event,
+    lane: Lane = lambda: None,
+) -> None:
+    """Serve the status site in this thread until `stop` is set; `Site` has the parameters.
 
     Raises
     ------
@@ -212,7 +231,7 @@ def serve(web: Web, index: Index, ledger: Ledger, quarantine: Quarantine, stop: 
     with _listen(web) as listener:
         log.info("web.listening", host=web.host, port=web.port)
         config = uvicorn.Config(
-            build(index, ledger, quarantine),
+            build(index, ledger, quarantine, lane),
             http="h11",
             loop="asyncio",
             ws="none",

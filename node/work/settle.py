@@ -17,6 +17,9 @@ DELIVER = "deliver"
 LEFT_OUT = "gate"
 """Step of a run that its package's gate has refused: a decision, not a failure."""
 
+DEVICE_LOST = "device lost"
+"""Begins the step of a run that has lost its device: it is repeated, and fails by itself."""
+
 
 class Settlement:
     """Ends revisions. Thread-safe: what the flow and several senders find is the same.
@@ -54,7 +57,9 @@ class Settlement:
         problems = [
             f"{row.step} {row.subject}: {row.problem}"
             for row in steps
-            if row.problem and row.step not in (DELIVER, LEFT_OUT)
+            if row.problem
+            and row.step not in (DELIVER, LEFT_OUT)
+            and not row.step.startswith(DEVICE_LOST)
         ] + [
             f"{row.kind} of {row.model} to {row.destination}: {row.reason}"
             for row in deliveries

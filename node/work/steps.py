@@ -14,14 +14,17 @@ What is delivered, and how, is in `node.work.outbox`.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
+from threading import Lock
+from typing import NoReturn
 
 import structlog
 
-from engines.errors import EngineError, NotApplicable
+from engines.errors import BackendAway, DeviceLost, EngineError, NotApplicable
 from engines.package import Package
 from engines.pool import Pool
 from engines.types import Result
@@ -39,7 +42,7 @@ from node.domain import (
     StudyState,
 )
 from node.encode.base import encode
-from node.errors import PermanentError
+from node.errors import PermanentError, TransientError
 from node.plan.late import Earlier
 from node.plan.routing import plan_study
 from node.store.delivery import DeliveryRow
@@ -50,9 +53,12 @@ from node.work.cases import model_spec, model_specs, result_context
 from node.work.clock import StepClock
 from node.work.outbox import Means
 from node.work.product import dump_product, load_product
-from node.work.settle import LEFT_OUT, Settlement
+from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
 
 log = structlog.get_logger(__name__)
+
+LOSSES_ALLOWED = 2
+"""A run on which the device was lost this often is given up: it must not stop the others."""
 
 PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
     "full": tuple(ResultKind),
@@ -96,10 +102,16 @@ class Steps:
     ----------
     handed_over
         Called when there is something new to send.
+    end_process
+        Called with the reason when the device is lost, and does not return: whoever starts the
+        process again has the run repeated, once.
     """
 
     def __init__(
-        self, equipment: Equipment, handed_over: Callable[[], None] = lambda: None
+        self,
+        equipment: Equipment,
+        handed_over: Callable[[], None] = lambda: None,
+        end_process: Callable[[str], NoReturn] = sys.exit,
     ) -> None:
         self._config = equipment.config
         self._files = equipment.files
@@ -111,6 +123,8 @@ class Steps:
         self._config_digest = config_digest(equipment.config)
         self._settlement = equipment.settlement
         self._handed_over = handed_over
+        self._end_process = end_process
+        self._device = Lock()
 
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
@@ -147,12 +161,19 @@ class Steps:
         """Run one model on one case and keep its result; False if it cannot be done."""
         run = self._run(study_instance_uid, revision, run_number)
         with self._timed(study_instance_uid, revision, "infer", _subject(run_number, run)) as step:
+            self._check_losses(study_instance_uid, revision, _subject(run_number, run))
             source = self._read(run)
             try:
-                result, provenance = self._pool.run(run.model, run.model_version, [source.volume])
+                result, provenance = self._pool.run(
+                    run.model, run.model_version, [source.volume], priority=run.priority
+                )
             except NotApplicable as error:
                 self._leave_out(study_instance_uid, revision, _subject(run_number, run), error)
                 return False
+            except DeviceLost as error:
+                self._lose_device(study_instance_uid, revision, _subject(run_number, run), error)
+            except BackendAway as error:
+                raise TransientError(str(error)) from error
             except EngineError as error:
                 raise PermanentError(str(error)) from error
             self._files.write(
@@ -183,6 +204,24 @@ class Steps:
         """Leave the rest to the senders; a revision of which nothing waits ends here."""
         self._settlement.hand_over(study_instance_uid, revision)
         self._handed_over()
+
+    def _lose_device(
+        self, study_instance_uid: str, revision: int, subject: str, error: DeviceLost
+    ) -> NoReturn:
+        """Count a loss against the run that met it, and end the process: it is of no more use."""
+        with self._device:
+            before = self._losses(study_instance_uid, revision, subject)
+            row = StepRow(f"{DEVICE_LOST} {before + 1}", subject, 0.0, self._clock(), str(error))
+            self._ledger.record_step(study_instance_uid, revision, row)
+            self._end_process(str(error))
+
+    def _check_losses(self, study_instance_uid: str, revision: int, subject: str) -> None:
+        if (losses := self._losses(study_instance_uid, revision, subject)) >= LOSSES_ALLOWED:
+            raise PermanentError(f"the device was lost {losses} times while this ran")
+
+    def _losses(self, study_instance_uid: str, revision: int, subject: str) -> int:
+        rows = self._ledger.steps(study_instance_uid, revision)
+        return sum(row.step.startswith(DEVICE_LOST) and row.subject == subject for row in rows)
 
     def _leave_out(
         self, study_instance_uid: str, revision: int, subject: str, why: NotApplicable

@@ -85,6 +85,16 @@ def test_every_mistake_is_printed_with_its_line_and_the_exit_code_is_two(wetread
         assert key
 
 
+def test_the_schema_of_a_manifest_judges_as_loading_does(wetread, pytestconfig):
+    schema = json.loads(wetread("schema", "--manifest").output)
+    text = (pytestconfig.rootpath / "models" / "cxr-view" / "manifest.yaml").read_text()
+    good = json.loads(json.dumps(yaml.safe_load(text)))
+
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**good, "execute": "model.py"}, schema)
+
+
 def test_the_schema_judges_as_the_check_does(wetread, config_file):
     schema = json.loads(wetread("schema").output)
 
@@ -291,6 +301,35 @@ def test_models_are_listed_and_a_broken_one_does_not_hide_the_others(wetread, tm
     found = json.loads(result.output)
     assert [package["name"] for package in found["packages"]] == ["tiny"]
     assert "sha256" in found["broken"]["broken"]
+    assert found["backends"]["onnx"] is None
+
+
+def test_a_package_that_is_wrong_says_where_and_in_which_check(wetread, tmp_path):
+    content = manifest(select={"Modality": {"least": 3}})
+    folder = write_package(tmp_path / "tiny", content, network(kind="threshold"))
+    lines = (folder / "manifest.yaml").read_text().splitlines()
+    at = lines.index("select:") + 2
+
+    shown = wetread("models", "verify", "--models-dir", tmp_path)
+    found = json.loads(wetread("models", "verify", "--models-dir", tmp_path, "--json").output)
+
+    assert shown.exit_code == 1
+    assert "tiny 1.0.0: wrong (select, self-test)" in shown.output
+    assert f"  manifest.yaml:{at}: select.Modality: " in shown.output
+    checks = {check["check"]: check["findings"] for check in found["tiny 1.0.0"]}
+    assert list(checks) == ["manifest", "select", "hash", "graph", "load", "self-test"]
+    assert [name for name, findings in checks.items() if findings] == ["select", "self-test"]
+
+
+def test_a_backend_that_cannot_run_here_is_no_verdict_on_a_package_but_no_success(
+    wetread, tmp_path
+):
+    write_package(tmp_path / "tiny", manifest(), network(kind="threshold"))
+
+    result = wetread("models", "verify", "--models-dir", tmp_path, "--backend", "magic")
+
+    assert result.exit_code == 1
+    assert "no backend 'magic'; installed: " in result.output
 
 
 def test_the_shipped_models_verify(wetread, pytestconfig):
@@ -302,6 +341,28 @@ def test_the_shipped_models_verify(wetread, pytestconfig):
         "cxr-lungs",
         "cxr-view",
     ]
+
+
+def test_a_model_is_measured_stage_by_stage(wetread, tmp_path):
+    write_package(tmp_path / "tiny", manifest(), network(kind="threshold"))
+
+    result = wetread(
+        *("models", "bench", "tiny", "--models-dir", tmp_path, "--backend", "onnx"),
+        *("--shape", 4, 8, 8, "--rounds", 1, "--json"),
+    )
+
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["backends"]
+    assert row["backend"] == "onnx"
+    assert row["calls"] == 1
+    assert row["total_s"] == pytest.approx(sum(row["seconds"].values()))
+
+
+def test_a_model_that_is_not_there_cannot_be_measured(wetread, tmp_path):
+    result = wetread("models", "bench", "none", "--models-dir", tmp_path)
+
+    assert result.exit_code == 1
+    assert "no model package none" in result.output
 
 
 def test_the_demo_tells_what_a_report_says(tmp_path):

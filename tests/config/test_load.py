@@ -202,7 +202,7 @@ def test_an_alias_of_itself_is_told(said, text):
         ("results: {prefix: ABCDEFGHIJKLMNOPQ}", "results.prefix: at most 16 characters; found 17"),
         ('results: {prefix: ""}', "results.prefix: empty; at least one character"),
         ("log: {level: yes}", "log.level: expected debug, info, warning or error; found 'yes'"),
-        ("work: {backend: a b}", "work.backend: expected a name of letters, digits, '.', '_' and"),
+        ("work: {backend: a b}", "work.backend[0]: expected the name of a backend, such"),
         ("database: mysql://u:secret@h/n", "database: expected sqlite or postgresql+psycopg://"),
         ("database: [1]", "database: expected text; found a list"),
     ],

@@ -37,11 +37,12 @@ LIMITS = """\
   `concept` or `abstain`.
 - *classify* runs in mode `whole`, needs `concept` and as many `classes` as the output has
   channels, and has no `labels`, `steps` or `measurements`.
+- `model.precision.default` is among `model.precision.allowed`. Only TensorRT has a choice; the
+  other backends compute in float32.
 - Every path lies inside the package folder, also after links are followed.
 
 ## Read, but not acted on by this version
 
-`runtime.timeout_s`: a run is not ended when it takes longer.
 More than one channel is valid, but the node gives a model one series only.
 """
 

@@ -14,6 +14,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from engines.types import Provenance
 from node.domain import ResultKind
 from node.encode.base import Encoded, encode, write
 from node.encode.case import Case
@@ -55,6 +56,19 @@ def test_all_objects_carry_the_same_marks(kind, source_of):
         assert node.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
         assert "Outlines the lungs" in node.ContributionDescription
         assert "RESEARCH USE ONLY" in node.ContributionDescription
+
+
+def test_how_the_run_fell_back_is_written_in_every_object(source_of):
+    note = "backend 'tensorrt': no NVIDIA driver"
+    provenance = Provenance("lungs", "1.2.0", "cd" * 32, "onnx", "cpu", 1.0, (note,))
+
+    made = objects(source_of(SOURCES[0]), provenance=provenance)
+
+    for ds in made.values():
+        _, node = ds.ContributingEquipmentSequence
+        assert node.ContributionDescription.endswith(f" Note: {note}.")
+    report = next(ds for ds in made.values() if ds.Modality == "SR")
+    assert f"notes={note}" in report.to_json().replace("\\", "")
 
 
 def test_patient_and_study_come_from_the_source_in_every_object(source_of):

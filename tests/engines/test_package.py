@@ -109,6 +109,16 @@ def test_every_mistake_is_reported_at_once_with_its_line_and_path(folder):
             "greater than a_min",
         ),
         (
+            {"preprocess__normalize": [{"kind": "minmax", "b_min": 1, "b_max": 0}]},
+            "preprocess.normalize.0.b_max",
+            "greater than b_min",
+        ),
+        (
+            {"model__precision": {"allowed": ["fp32", "int8"], "default": "fp16"}},
+            "model.precision.default",
+            "fp16 is not among allowed: fp32, int8",
+        ),
+        (
             {"preprocess__normalize": [{"kind": "percentile", "lower": 99, "upper": 1}]},
             "preprocess.normalize.0.upper",
             "greater than lower",
@@ -238,13 +248,17 @@ def test_a_package_that_gives_other_answers_says_by_how_much(folder):
     image = np.ones((1, 1, 3, 4, 5), np.float32)
     with_case(folder, image, np.concatenate([image * 0, image * 10.5], axis=1))
     (finding,) = registry.verify(load_package(folder))
-    assert finding == "case.npz: the output is off by 0.5; 0.001 is allowed"
+    line = line_of(folder, "- case.npz")
+    assert finding == (
+        f"manifest.yaml:{line}: selftest.cases.0: case.npz: the output is off by 0.5; "
+        "0.001 is allowed"
+    )
 
 
 def test_a_pickle_in_a_self_test_is_a_finding_and_not_run(folder):
     with_case(folder, np.array([{"code": "any"}], dtype=object), np.zeros(1))
     (finding,) = registry.verify(load_package(folder))
-    assert finding.startswith("case.npz: is not an npz with numeric arrays")
+    assert "selftest.cases.0: case.npz: is not an npz with numeric arrays" in finding
 
 
 def test_a_package_without_cases_says_so(folder):
@@ -255,16 +269,20 @@ def test_a_package_without_cases_says_so(folder):
 def test_a_graph_that_differs_from_the_manifest_is_a_finding_per_difference(tmp_path):
     model = builders.network(ndim=2, channels=2, classes=2, name_out="other")
     package = builders.package(tmp_path / "t", model=model)
+    where = f"manifest.yaml:{line_of(package.root, 'file: model.onnx')}: model.file"
     assert registry.verify(package) == [
-        "tiny: model.onnx: input 'image' has 4 axes, not 5",
-        "tiny: model.onnx: has outputs 'other'; the manifest names 'logits'",
+        f"{where}: input 'image' has 4 axes, not 5",
+        f"{where}: has outputs 'other'; the manifest names 'logits'",
     ]
 
 
 def test_operators_outside_the_standard_are_refused(tmp_path):
     package = builders.package(tmp_path / "t", model=builders.network(domain="com.example"))
     (finding,) = registry.verify(package)
-    assert finding == "tiny: model.onnx: uses operators outside the ONNX standard: com.example"
+    line = line_of(package.root, "file: model.onnx")
+    assert finding == (
+        f"manifest.yaml:{line}: model.file: uses operators outside the ONNX standard: com.example"
+    )
 
 
 def test_weights_in_other_files_are_refused(tmp_path):
@@ -279,3 +297,25 @@ def test_weights_in_other_files_are_refused(tmp_path):
 def test_a_file_that_is_no_graph_is_refused(tmp_path, content):
     package = builders.package(tmp_path / "t", model=content or b" ")
     assert registry.verify(package)
+
+
+def test_a_model_file_changed_after_loading_is_a_finding_at_its_hash(folder):
+    package = load_package(folder)
+    (folder / "model.onnx").write_bytes(builders.network())
+
+    (check,) = registry.checks(package)
+
+    assert check.name == "hash"
+    (finding,) = check.findings
+    line = line_of(folder, "sha256:")
+    assert finding.startswith(f"manifest.yaml:{line}: model.sha256: sha256 is ")
+
+
+def test_every_check_of_a_good_package_is_named(folder):
+    image = builders.noise(1, 1, 3, 4, 5)
+    with_case(folder, image, np.concatenate([image * 0, 20 * image - 10], axis=1))
+
+    done = list(registry.checks(load_package(folder)))
+
+    assert [check.name for check in done] == ["hash", "graph", "load", "self-test"]
+    assert not any(check.findings for check in done)

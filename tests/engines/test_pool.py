@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
-from engines.errors import BackendUnavailable, EngineError, NotApplicable, PackageError
+from engines.backends.onnx import OnnxBackend
+from engines.errors import (
+    BackendUnavailable,
+    DeviceLost,
+    EngineError,
+    InferenceError,
+    NotApplicable,
+    NotFinite,
+    OutOfMemory,
+    PackageError,
+    Timeout,
+)
 from engines.pool import Pool
+from engines.window import sweep
+from tests.builders.network import wait_until
 from tests.engines import builders
 
 
@@ -70,7 +84,7 @@ def test_a_warm_model_is_not_read_again(models):
 
 
 def test_the_model_unused_for_longest_makes_room(models):
-    with Pool(models, keep=1) as pool:
+    with Pool(models, memory_mb=40) as pool:
         pool.preload(["segment", "classify"])
         (models / "segment" / "model.onnx").unlink()
         with pytest.raises(PackageError, match=r"model\.onnx: No such file"):
@@ -130,3 +144,251 @@ def test_a_gate_that_is_no_classifier_is_a_mistake_of_the_package(models):
     builders.package(models / "other", ndim=2, metadata__name="other")
     with Pool(models) as pool, pytest.raises(PackageError, match="is no classifier"):
         pool.run("gated", None, [builders.volume(np.zeros((1, 4, 4)))])
+
+
+class Troubled:
+    """A backend whose models fail in ways that no real one can be made to, else ONNX Runtime.
+
+    Parameters
+    ----------
+    fail
+        Called before each call of a model, with the batch and the precision; may raise.
+    device
+        What it says it runs on.
+    missing
+        Why it cannot run here.
+    """
+
+    name = "troubled"
+
+    def __init__(self, fail=lambda batch, precision: None, *, device="gpu:0", missing=None):
+        self.default_device = device
+        self.loads = 0
+        self.began = []
+        self._fail, self._missing = fail, missing
+
+    def missing(self):
+        return self._missing
+
+    def load(self, package, *, device, precision="fp16"):
+        self.loads += 1
+        self._fail(0, precision)
+        session = OnnxBackend(threads=1).load(package, device="cpu")
+        return TroubledSession(session, partial(self._call, package.name, precision))
+
+    def _call(self, name, precision, batch):
+        self.began.append(name)
+        self._fail(batch, precision)
+
+
+class TroubledSession:
+    def __init__(self, session, before):
+        self._session, self._before = session, before
+
+    def run(self, inputs):
+        (batch,) = inputs.values()
+        self._before(len(batch))
+        return self._session.run(inputs)
+
+    def sweep(self, volume, plan):
+        return sweep(lambda batch: self.run({"image": batch})["logits"], volume, plan)
+
+    def close(self):
+        self._session.close()
+
+
+def room_for(windows):
+    """A device that has room for so many windows at a time."""
+
+    def fail(batch, precision):
+        if batch > windows:
+            raise OutOfMemory("no room")
+
+    return fail
+
+
+@pytest.fixture
+def windows(models):
+    """Add a package of windows, eight at a time."""
+    builders.package(
+        models / "windows",
+        metadata__name="windows",
+        infer={"mode": "sliding_window", "patch": [2, 2, 2], "overlap": 0.0, "batch": 8},
+    )
+    return models
+
+
+IMAGE = builders.volume(builders.noise(4, 6, 8))
+
+
+def test_a_batch_that_finds_no_memory_is_halved_then_one_and_the_package_remembers(windows):
+    with Pool(windows, backend := Troubled(room_for(2))) as pool:
+        result, provenance = pool.run("windows", None, [IMAGE])
+        again, second = pool.run("windows", None, [IMAGE])
+    with Pool(windows) as pool:
+        expected, _ = pool.run("windows", None, [IMAGE])
+
+    assert np.array_equal(result.labelmap, expected.labelmap)
+    assert np.array_equal(again.labelmap, expected.labelmap)
+    assert provenance.notes == ("no memory for batch 8: batch 4", "no memory for batch 4: batch 1")
+    assert second.notes == provenance.notes
+    assert backend.loads == 1
+
+
+def test_a_model_that_finds_no_memory_at_all_runs_on_the_next_backend(windows):
+    with Pool(windows, [Troubled(room_for(-1)), "onnx"]) as pool:
+        _, provenance = pool.run("windows", None, [IMAGE])
+
+    assert (provenance.backend, provenance.device) == ("onnx", "cpu")
+    assert provenance.notes[-1] == "onnx on cpu instead of troubled on gpu:0: no room"
+
+
+def test_without_another_backend_the_lack_of_memory_is_the_answer(windows):
+    with Pool(windows, Troubled(room_for(0))) as pool, pytest.raises(OutOfMemory, match="no room"):
+        pool.run("windows", None, [IMAGE])
+
+
+def test_a_package_that_does_not_allow_the_cpu_does_not_end_up_there(models):
+    builders.package(models / "big", metadata__name="big", runtime={"cpu": "never"})
+    with (
+        Pool(models, [Troubled(room_for(0)), "onnx"]) as pool,
+        pytest.raises(BackendUnavailable, match="does not allow the CPU"),
+    ):
+        pool.run("big", None, [IMAGE])
+
+
+def test_an_output_that_is_not_finite_in_half_precision_is_computed_again_in_full(models):
+    def fail(batch, precision):
+        if batch and precision == "fp16":
+            raise NotFinite("output 'logits' is not finite", "fp16")
+
+    with Pool(models, Troubled(fail)) as pool:
+        result, provenance = pool.run("segment", None, [IMAGE])
+
+    assert result.labelmap.any()
+    assert provenance.notes == ("the output in fp16 was not finite: computed in fp32",)
+
+
+def test_an_output_that_is_not_finite_in_full_precision_is_the_answer(models):
+    builders.package(
+        models / "log",
+        metadata__name="log",
+        model=builders.network(kind="log", channels=1),
+        model__outputs=[{"name": "logits", "kind": "logits", "channels": 1}],
+        postprocess__activation="sigmoid",
+    )
+    empty = builders.volume(np.zeros((2, 3, 4)))
+    with Pool(models) as pool, pytest.raises(InferenceError, match="not finite"):
+        pool.run("log", None, [empty])
+
+
+def test_after_its_device_is_lost_a_pool_runs_nothing_and_says_why(models):
+    def fail(batch, precision):
+        if batch:
+            raise DeviceLost("illegal address")
+
+    with Pool(models, [Troubled(fail), "onnx"]) as pool:
+        with pytest.raises(DeviceLost, match="illegal address"):
+            pool.run("segment", None, [IMAGE])
+        with pytest.raises(DeviceLost, match="lost before: illegal address"):
+            pool.run("classify", None, [builders.volume(np.zeros((1, 4, 4)))])
+
+
+def test_a_backend_that_cannot_run_here_is_passed_over_with_its_reason(models):
+    absent = Troubled(missing="no driver (libgpu.so not found); install one")
+    with Pool(models, [absent, "onnx"]) as pool:
+        _, provenance = pool.run("segment", None, [IMAGE])
+
+    assert provenance.backend == "onnx"
+    assert provenance.notes == ("backend 'troubled': no driver (libgpu.so not found); install one",)
+    assert pool.notes == provenance.notes
+
+
+def test_where_no_backend_can_run_every_reason_is_given(models):
+    absent = Troubled(missing="no driver")
+    with pytest.raises(BackendUnavailable, match=r"'troubled': no driver; no backend 'magic'"):
+        Pool(models, [absent, "magic"])
+
+
+@pytest.mark.parametrize("name", ["segment", "windows"])
+def test_a_run_that_takes_longer_than_its_limit_is_given_up_with_the_limit(windows, name):
+    manifest = windows / name / "manifest.yaml"
+    manifest.write_text(manifest.read_text() + "runtime: {timeout_s: 1.0e-9}\n")
+    with (
+        Pool(windows) as pool,
+        pytest.raises(Timeout, match=r"did not finish within its runtime\.timeout_s of 1e-09 s"),
+    ):
+        pool.run(name, None, [IMAGE])
+
+
+def test_a_device_with_room_for_one_model_gives_it_to_the_one_that_runs(models):
+    loaded = set()
+
+    class Narrow(Troubled):
+        def load(self, package, *, device, precision="fp16"):
+            if loaded:
+                raise OutOfMemory("no room for a second model")
+            loaded.add(package.name)
+            session = super().load(package, device=device, precision=precision)
+            session.close = loaded.clear
+            return session
+
+    with Pool(models, Narrow()) as pool:
+        pool.preload(["segment", "classify"])
+        _, provenance = pool.run("segment", None, [IMAGE])
+
+    assert provenance.notes == ()
+
+
+def test_stat_goes_before_routine_where_both_wait(models):
+    runs = [("running", 0), ("routine", 0), ("later", 0), ("stat", 1)]
+    for name, _ in runs:
+        builders.package(models / name, metadata__name=name)
+    go = threading.Event()
+
+    def fail(batch, precision):
+        if batch:
+            assert go.wait(30)
+
+    backend = Troubled(fail)
+    with Pool(models, backend) as pool:
+        pool.preload(name for name, _ in runs)
+        threads = []
+        for number, (name, priority) in enumerate(runs):
+            threads.append(
+                threading.Thread(
+                    target=pool.run, args=(name, None, [IMAGE]), kwargs={"priority": priority}
+                )
+            )
+            threads[-1].start()
+            wait_until(
+                lambda waiting=number: backend.began and pool.waiting == waiting,
+                within_s=30,
+                what="its place in the queue",
+            )
+        go.set()
+        for thread in threads:
+            thread.join()
+
+    assert backend.began == ["running", "stat", "routine", "later"]
+
+
+def test_several_lanes_run_one_model_at_the_same_time(models):
+    together = threading.Barrier(2, timeout=30)
+    inside = threading.local()
+
+    def fail(batch, precision):
+        if batch and not getattr(inside, "met", False):
+            inside.met = True
+            together.wait()
+
+    with Pool(models, Troubled(fail, device="cpu"), lanes=2, threads=1) as pool:
+        threads = [
+            threading.Thread(target=pool.run, args=("segment", None, [IMAGE])) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert not together.broken

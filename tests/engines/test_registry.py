@@ -85,3 +85,27 @@ def test_a_models_folder_that_is_none_is_an_error(tmp_path):
 def test_no_weights_are_kept_by_a_catalogue(tmp_path):
     package = builders.package(tmp_path / "a")
     assert not any(isinstance(value, bytes | np.ndarray) for value in vars(package).values())
+
+
+def test_the_first_backend_that_can_run_is_chosen_and_the_others_say_why_not():
+    chosen, notes = registry.choose(["magic", "onnx", "wonder"])
+
+    assert chosen.name == "onnx"
+    (note,) = notes
+    assert note.startswith("no backend 'magic'; installed: ")
+
+
+def test_a_device_is_named_behind_the_backend():
+    ((backend, device, notes), *_) = registry.candidates(["onnx@cpu"])
+
+    assert (backend.name, device, notes) == ("onnx", "cpu", ())
+
+
+def test_where_none_can_run_the_reason_of_each_is_given():
+    with pytest.raises(BackendUnavailable, match=r"no backend 'magic'.*; no backend 'wonder'"):
+        registry.choose(["magic", "wonder"])
+
+
+def test_without_a_name_there_is_nothing_to_choose():
+    with pytest.raises(BackendUnavailable, match="no backend is named"):
+        registry.choose([])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +12,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from engines import registry
-from engines.api import WindowPlan
+from engines.api import Slab, WindowPlan
 from engines.errors import InferenceError, InputError
+from engines.grid import Sampling
 from engines.pool import infer
+from engines.tasks.segment import label_map
 from tests.engines import builders
 from tests.engines.test_grid import SIGNED_PERMUTATIONS, centres
 
@@ -209,12 +214,168 @@ def test_a_channel_without_a_label_is_background(tmp_path):
     assert result.labelmap.tolist() == [[[0, 0, 2]]]
 
 
-def test_slabs_give_what_the_whole_gives(sweeping, monkeypatch):
-    voxels = builders.noise(9, 11, 13)
-    volume = builders.volume(voxels, on=builders.grid(voxels.shape, spacing=(2.5, 0.9, 0.8)))
-    whole = segment(sweeping, volume).labelmap
-    monkeypatch.setattr("engines.tasks.segment.SLAB_VOXELS", 1)
-    assert np.array_equal(segment(sweeping, volume).labelmap, whole)
+def straightforward(output, sampling, activation):
+    """All probabilities of the whole volume at once, each axis interpolated by NumPy."""
+    if activation == "softmax":
+        powers = np.exp(output.astype(np.float64))
+        values = powers / powers.sum(axis=0)
+    else:
+        values = 1 / (1 + np.exp(-output.astype(np.float64)))
+    for axis, (have, want) in enumerate(zip(sampling.content, sampling.source, strict=True)):
+        places = (np.arange(want) + 0.5) * have / want - 0.5
+        values = np.apply_along_axis(
+            lambda line, at=places: np.interp(at, np.arange(len(line)), line), axis + 1, values
+        )
+    if activation == "softmax":
+        return values.argmax(axis=0)
+    return np.where(values.max(axis=0) >= 0.5, values.argmax(axis=0) + 1, 0)
+
+
+@given(
+    st.tuples(*[st.integers(1, 12)] * 3),
+    st.tuples(*[st.integers(1, 12)] * 3),
+    st.sampled_from(["softmax", "sigmoid"]),
+    st.lists(st.integers(1, 5), min_size=12, max_size=12),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+)
+def test_slabs_of_any_thickness_give_the_labels_of_the_whole(
+    source, content, activation, thicknesses, at_once, seed
+):
+    rng = np.random.default_rng(seed)
+    output = rng.normal(0, 3, (4, *content)).astype(np.float32)
+    sampling = Sampling(source, content, content)
+    ends = [0, *(end for end in np.cumsum(thicknesses) if end < content[0]), content[0]]
+    slabs = [Slab(start, output[:, start:end].copy()) for start, end in pairwise(ends)]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("engines.tasks.segment.SLAB_VOXELS", at_once)
+        found = label_map(slabs, sampling, activation)
+
+    assert np.array_equal(found, straightforward(output, sampling, activation))
+
+
+def test_labels_are_chosen_while_slabs_come(sweeping):
+    channels, slices = 32, 120
+    sampling = Sampling((2 * slices, 40, 40), (slices, 20, 20), (slices, 20, 20))
+
+    def slabs():
+        for start in range(0, slices, 4):
+            yield Slab(start, builders.noise(channels, 4, 20, 20, seed=start))
+
+    tracemalloc.start()
+    try:
+        labelmap = label_map(slabs(), sampling, "softmax")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert labelmap.any()
+    one = 4 * channels * 4 * 20 * 20
+    whole = one * slices // 4
+    chunks = 4 * labelmap.size
+    assert peak < labelmap.nbytes + 8 * one + chunks < whole
+
+
+@pytest.mark.parametrize(
+    ("starts", "says"),
+    [([0, 5], "goes on at slice 5, expected 4"), ([0], "has 4 slices, expected")],
+)
+def test_slabs_with_a_gap_are_refused(sweeping, starts, says):
+    task = registry.task("segment")
+    volumes = [builders.volume(builders.noise(9, 12, 13))]
+    prepared = task.prepare(sweeping, volumes)
+    rows, columns = prepared.grid.shape[1:]
+    slabs = iter([Slab(k, np.zeros((2, 4, rows, columns), np.float32)) for k in starts])
+    with pytest.raises(InferenceError, match=says):
+        task.finish(sweeping, slabs, prepared, volumes)
+
+
+def test_a_body_in_air_is_cut_out_and_its_labels_lie_where_it_is(tmp_path):
+    changes = {
+        "preprocess__orientation": "LPS",
+        "preprocess__spacing_mm": [1.5, 1.5, 1.5],
+        "infer__mode": "sliding_window",
+        "infer__patch": [8, 8, 8],
+        "preprocess__normalize": [{"kind": "window", "a_min": -1000, "a_max": 1800}],
+    }
+    cropping = builders.package(
+        tmp_path / "c", preprocess__crop={"above": -400, "margin_mm": 4}, **changes
+    )
+    grid = builders.grid((30, 44, 40), spacing=(2.0, 1.2, 1.0), turn=np.diag([-1.0, 1.0, -1.0]))
+    voxels = np.full(grid.shape, -1000.0)
+    voxels[8:20, 20:36, 6:24] = 0.0
+    voxels[10:18, 24:34, 8:20] = 800.0
+    volume = builders.volume(voxels, on=grid)
+
+    prepared = registry.task("segment").prepare(cropping, [volume])
+    # 12, 16 and 18 voxels of 2, 1.2 and 1 mm, and on each side as many as 4 mm begin.
+    assert prepared.grid.shape == (21, 19, 17)
+    cut = segment(cropping, volume).labelmap
+    assert cut.shape == grid.shape
+    assert dice(cut == 1, voxels == 800.0) > 0.9
+    whole = segment(builders.package(tmp_path / "w", **changes), volume).labelmap
+    assert dice(cut == 1, whole == 1) > 0.95
+
+
+def test_an_image_without_anything_above_the_value_is_not_cut(tmp_path):
+    package = builders.package(tmp_path / "t", preprocess__crop={"above": 5, "margin_mm": 1})
+    prepared = registry.task("segment").prepare(package, [builders.volume(np.ones((3, 4, 5)))])
+    assert prepared.tensor.shape == (1, 3, 4, 5)
+
+
+def test_padding_is_no_foreground(tmp_path):
+    package = builders.package(tmp_path / "t", preprocess__crop={"above": 5})
+    voxels = np.zeros((3, 4, 5))
+    voxels[0] = voxels[2, 1:3, 4] = 9
+    padding = np.zeros(voxels.shape, np.bool_)
+    padding[0] = True
+    volume = builders.volume(voxels, padding=padding)
+    prepared = registry.task("segment").prepare(package, [volume])
+    assert np.array_equal(prepared.tensor, np.full((1, 1, 2, 1), 9))
+    assert np.array_equal(segment(package, volume).labelmap == 1, (voxels == 9) & ~padding)
+
+
+def test_a_margin_in_mm_needs_a_spacing(tmp_path):
+    package = builders.package(tmp_path / "t", preprocess__crop={"above": 5, "margin_mm": 1})
+    image = radiograph(np.ones((1, 4, 4)), spacing_known=False)
+    with pytest.raises(InputError, match="the image does not say its spacing"):
+        registry.task("segment").prepare(package, [image])
+
+
+@pytest.mark.parametrize(
+    ("changes", "skipped"),
+    [
+        ({}, (20.0, -20.0)),
+        (
+            {"postprocess__activation": "sigmoid", "postprocess__labels": {2: builders.LUNG}},
+            (-20.0, -20.0),
+        ),
+        (
+            {
+                "postprocess__activation": "none",
+                "model__outputs": [{"name": "logits", "kind": "probabilities", "channels": 2}],
+            },
+            (1.0, 0.0),
+        ),
+    ],
+)
+def test_windows_of_the_least_value_are_skipped_where_the_manifest_says_so(
+    tmp_path, changes, skipped
+):
+    package = builders.package(
+        tmp_path / "t",
+        infer__mode="sliding_window",
+        infer__patch=[2, 2, 2],
+        infer__skip_empty=True,
+        **changes,
+    )
+    voxels = np.full((2, 4, 6), 0.25)
+    voxels[:, 2:, 4:] = 1
+    volume = builders.volume(voxels)
+    plan = registry.task("segment").prepare(package, [volume]).window
+    assert (plan.skip_at_most, plan.skipped) == (0.25, skipped)
+    assert np.array_equal(segment(package, volume).labelmap > 0, voxels == 1)
 
 
 def test_the_manifest_decides_how_a_volume_is_swept(sweeping):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
 
 from node.domain import DeliveryState, StudyState
 from node.store.database import metadata
-from tests.web.site import after
+from node.store.files import Files
+from node.store.lane import LaneInfo, read_lane, write_lane
+from node.web.app import build
+from tests.web.site import Browser, after
 
 VOID = {"meta", "link", "br"}
 ATTACK = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>"
@@ -257,3 +261,17 @@ def test_a_destination_that_is_away_says_since_when_why_and_when_it_is_tried(bro
     )
     assert study.text.count("2026-03-14 12:00:05 UTC refused by <script>") == 2
     assert "script" not in overview.tags + study.tags
+
+
+def test_the_list_says_what_runs_the_models_and_why_not_what_was_preferred(past, tmp_path):
+    files = Files(tmp_path / "data")
+    browser = Browser(
+        build(past.index, past.ledger, past.quarantine, partial(read_lane, files.data_dir))
+    )
+    before = Page(browser.get("/").text).text
+
+    write_lane(files, LaneInfo("onnx on cpu", ("backend 'tensorrt': no driver",)))
+    after_start = Page(browser.get("/").text).text
+
+    assert "Models" not in before
+    assert "Models Run by onnx on cpu. Passed over: backend 'tensorrt': no driver" in after_start

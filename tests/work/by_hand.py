@@ -11,6 +11,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from engines.api import Backend
 from engines.pool import Pool
 from node.config.model import Config
 from node.domain import DeliveryState, Plan
@@ -60,6 +61,8 @@ class ByHand:
         Further keys of that destination.
     files, ledger
         Classes that fail where a test wants it.
+    backend
+        Runs the models instead of the configured ones.
     changes
         Top-level keys of the configuration.
     """
@@ -72,6 +75,7 @@ class ByHand:
         pacs: dict[str, Any] | None = None,
         files: type[Files] = Files,
         ledger: type[Ledger] = Ledger,
+        backend: Backend | None = None,
         **changes: Any,
     ) -> None:
         self.models = folder / "models"
@@ -90,7 +94,7 @@ class ByHand:
         self._engine = open_database(database_url("sqlite", self.config.data_dir))
         self.index = Index(self._engine)
         self.ledger = ledger(self._engine)
-        self._pool = Pool(self.models, backend=self.config.work.backend, threads=1)
+        self._pool = Pool(self.models, backend=backend or self.config.work.backend, threads=1)
         equipment = Equipment(
             self.config, self.files, self.index, self.ledger, self._pool, self.clock
         )

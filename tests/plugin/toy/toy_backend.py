@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engines.api import WindowPlan
+from collections.abc import Iterator
+
+from engines.api import Slab, WindowPlan
 from engines.package import Package
 from engines.types import FloatArray, Tensors
 
@@ -18,9 +20,9 @@ class ToySession:
         """Give the input back under the output's name."""
         return {self._wanted: inputs[self._given]}
 
-    def sweep(self, volume: FloatArray, plan: WindowPlan) -> FloatArray:
-        """Give the volume back."""
-        return volume
+    def sweep(self, volume: FloatArray, plan: WindowPlan) -> Iterator[Slab]:
+        """Give the volume back in one piece."""
+        yield Slab(0, volume)
 
     def close(self) -> None:
         """Nothing is held."""
