@@ -14,8 +14,7 @@ from engines.errors import InferenceError, OutOfMemory, PackageError
 from engines.package import Package
 from engines.types import Array, FloatArray
 
-# ONNX Runtime's errors share no base class.
-_LOAD_ERRORS = (
+LOAD_ERRORS = (
     state.Fail,
     state.InvalidArgument,
     state.InvalidGraph,
@@ -23,7 +22,11 @@ _LOAD_ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
-_RUN_ERRORS = (*_LOAD_ERRORS, state.EPFail, ValueError)
+"""What it raises at a model it cannot load; they share no base class."""
+
+RUN_ERRORS = (*LOAD_ERRORS, state.EPFail, ValueError)
+"""What it raises at inputs it cannot run, or in their midst."""
+
 _MEMORY_WORDS = ("bad allocation", "bad_alloc", "Failed to allocate memory")
 
 
@@ -66,7 +69,7 @@ class OnnxBackend:
             runtime = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except _LOAD_ERRORS as error:
+        except LOAD_ERRORS as error:
             raise PackageError(f"{package.name}: {package.manifest.model.file}: {error}") from error
         inputs = [_described(tensor) for tensor in runtime.get_inputs()]
         refuse(package, mismatches(package, inputs, [_described(t) for t in runtime.get_outputs()]))
@@ -85,7 +88,7 @@ class _Inference:
             output: Array = self._runtime.run([self._wanted], {self._given: batch})[0]
         except MemoryError as error:
             raise OutOfMemory("the machine has no memory left for this input") from error
-        except _RUN_ERRORS as error:
+        except RUN_ERRORS as error:
             # The runtime has no error class for it, only this text.
             if any(words in str(error) for words in _MEMORY_WORDS):
                 raise OutOfMemory("the machine has no memory left for this input") from error
@@ -100,4 +103,4 @@ def _described(tensor: Any) -> GraphTensor:
     return GraphTensor(tensor.name, "float32" if dtype == "float" else dtype, shape or None)
 
 
-__all__ = ["OnnxBackend"]
+__all__ = ["LOAD_ERRORS", "RUN_ERRORS", "OnnxBackend"]

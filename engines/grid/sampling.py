@@ -1,20 +1,26 @@
 """Linear resampling to another size, centred in a canvas, and back.
 
-Each axis is resampled by one small matrix, because BLAS applies it several times faster
-than an interpolating loop walks a CT volume, and the blur costs nothing on top.
+Each axis is resampled by one small matrix of few weights a row: sparse along k and j, where a
+weight applies to whole lines of voxels, and by BLAS in blocks along i, where it does not. Both
+are several times faster than an interpolating loop, and the blur costs next to nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from engines.errors import InputError
 from engines.types import Array, BoolArray, FloatArray, Grid
 
 Shape = tuple[int, int, int]
+
+COLUMNS_AT_ONCE = 32
+"""Of one block: fewer make BLAS slow, more make it multiply by zeros."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +192,39 @@ def _along(array: FloatArray, axis: int, size: int, *, antialias: bool) -> Float
     have = array.shape[axis]
     if have == size:
         return array
-    matrix = _matrix(have, size, antialias=antialias)
-    resampled: FloatArray
+    if axis == -1:
+        return _columns(array, size, antialias=antialias)
+    matrix = _sparse(have, size, antialias=antialias)
+    slices, rows, columns = array.shape
     if axis == -3:
-        resampled = np.tensordot(matrix, array, axes=1)
-    else:
-        resampled = np.matmul(array, matrix.T) if axis == -1 else np.matmul(matrix, array)
+        return np.asarray(matrix @ array.reshape(slices, -1)).reshape(size, rows, columns)
+    resampled = np.empty((slices, size, columns), dtype=np.float32)
+    for k, image in enumerate(array):
+        resampled[k] = matrix @ image
     return resampled
+
+
+def _columns(array: FloatArray, size: int, *, antialias: bool) -> FloatArray:
+    """Resample the axis i, a block of columns after the other from the few they depend on."""
+    have = array.shape[-1]
+    matrix = _matrix(have, size, antialias=antialias)
+    resampled = np.empty((*array.shape[:-1], size), dtype=np.float32)
+    for image, result in zip(array, resampled, strict=True):
+        # BLAS does not take the backward strides of a flipped axis.
+        lines = np.ascontiguousarray(image)
+        for first in range(0, size, COLUMNS_AT_ONCE):
+            shares = matrix[first : first + COLUMNS_AT_ONCE]
+            used = np.flatnonzero(shares.any(axis=0))
+            seen = slice(int(used[0]), int(used[-1]) + 1)
+            block = result[:, first : first + len(shares)]
+            np.matmul(lines[:, seen], shares[:, seen].T, out=block)
+    return resampled
+
+
+@lru_cache(maxsize=16)
+def _sparse(have: int, want: int, *, antialias: bool) -> Any:
+    """The few weights of `_matrix` that are not 0, as SciPy's sparse array."""
+    return sparse.csr_array(_matrix(have, want, antialias=antialias))
 
 
 @lru_cache(maxsize=16)

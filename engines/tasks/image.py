@@ -82,8 +82,7 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
 def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
     preprocess = package.manifest.preprocess
     voxels, valid = _clean(volume)
-    # Contiguous, because BLAS does not take the backward strides of a flipped axis.
-    voxels = np.ascontiguousarray(way.orientation.apply(voxels))
+    voxels = way.orientation.apply(voxels)
     valid = None if valid is None else way.orientation.apply(valid)
     if package.manifest.model.ndim == 2:
         # A 2D model sees each slice for itself, so its statistics are the slice's own.

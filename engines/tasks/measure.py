@@ -8,7 +8,15 @@ import numpy as np
 
 from engines.package import Package
 from engines.tasks.morphology import voxel_mm3
-from engines.types import Array, BoolArray, Grid, LabelArray, Measurement, Volume
+from engines.types import (
+    Array,
+    BoolArray,
+    Grid,
+    LabelArray,
+    Measurement,
+    Volume,
+    count_voxels,
+)
 
 PIXELS = "{pixels}"
 
@@ -31,7 +39,7 @@ def measure(package: Package, labelmap: LabelArray, volume: Volume) -> tuple[Mea
         By label, in the package's order. What the grid cannot say is left out: an area
         of more than one slice, a volume of a projection or without known spacing.
     """
-    counts = np.bincount(labelmap.ravel(), minlength=256)
+    counts = count_voxels(labelmap)
     postprocess = package.manifest.postprocess
     found: list[Measurement] = []
     for value, entry in sorted(postprocess.labels.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> Lab
     thickness = max(1, SLAB_VOXELS // (rows * columns))
     done, held = 0, None
     for slab in slabs:
-        values = activate(slab.values, activation)
+        values, rule = _probabilities(slab.values, activation)
         start, stop = slab.start, slab.start + values.shape[1]
         if held is not None:
             start -= held.shape[1]
@@ -109,11 +110,30 @@ def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> Lab
                 end -= 1
             if end == done:
                 break
-            _choose(labelmap[done:end], values, sampling, (done, end, start), activation)
+            _choose(labelmap[done:end], values, sampling, (done, end, start), rule)
             done = end
         low = sampling.needed(done, done + 1)[0] if done < slices else stop
         held = values[:, max(0, low - start) :].copy()
     return labelmap
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Channel c is label ``first + c``; the highest that is greater than `least` wins."""
+
+    first: int
+    least: np.float32
+
+
+def _probabilities(output: FloatArray, activation: str) -> tuple[FloatArray, _Rule]:
+    """Activate the channels that decide, and say how they do."""
+    if activation == "softmax" and len(output) == 2:
+        # Of two that add up to 1, one says it all: half the work.
+        return activate(output[1:] - output[:1], "sigmoid"), _Rule(1, THRESHOLD)
+    probabilities = activate(output, activation)
+    if activation != "sigmoid" and len(output) > 1:
+        return probabilities, _Rule(0, np.float32(-np.inf))
+    return probabilities, _Rule(1, np.nextafter(THRESHOLD, np.float32(0)))
 
 
 def _choose(
@@ -121,15 +141,18 @@ def _choose(
     probabilities: FloatArray,
     sampling: Sampling,
     where: tuple[int, int, int],
-    activation: str,
+    rule: _Rule,
 ) -> None:
     """Choose the labels of source slices; `where` is their start, stop, and the first held."""
     start, stop, first = where
-    competing = activation != "sigmoid" and len(probabilities) > 1
-    least = np.float32(-np.inf) if competing else np.nextafter(THRESHOLD, np.float32(0))
-    best = np.full(labels.shape, least)
+    if len(probabilities) == 1:
+        labels[sampling.backward(probabilities[0], start, stop, first=first) > rule.least] = (
+            rule.first
+        )
+        return
+    best = np.full(labels.shape, rule.least)
     better = np.empty(labels.shape, dtype=np.bool_)
-    for number, channel in enumerate(probabilities, start=0 if competing else 1):
+    for number, channel in enumerate(probabilities, start=rule.first):
         values = sampling.backward(channel, start, stop, first=first)
         np.greater(values, best, out=better)
         np.copyto(labels, np.uint8(number), where=better)
@@ -154,9 +177,13 @@ def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]
 
 def _named(package: Package, labelmap: LabelArray) -> LabelArray:
     """Drop channels that the manifest gives no label."""
+    values = [0, *(label.value for label in package.labels)]
     table = np.zeros(256, dtype=np.uint8)
-    for label in package.labels:
-        table[label.value] = label.value
+    table[values] = values
+    if np.array_equal(table[: max(values) + 1], np.arange(max(values) + 1)):
+        highest = int(labelmap.max(initial=0))
+        if highest <= max(values):
+            return labelmap
     return table[labelmap]
 
 

@@ -21,7 +21,7 @@ from engines.errors import BackendUnavailable, EngineError
 from engines.package import Package
 from engines.registry import availability, packages
 from engines.types import Volume
-from node.cli.options import config_option, read_config
+from node.cli.options import models_options, read_config
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
 from node.errors import NodeError
@@ -29,12 +29,7 @@ from node.errors import NodeError
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--models-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with the packages; left out: models_dir of the configuration.",
-)
-@config_option
+@models_options
 @click.option(
     "--backend",
     "backends",

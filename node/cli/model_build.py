@@ -12,7 +12,7 @@ from rich.console import Console
 from engines.errors import EngineError
 from engines.package import Package
 from engines.registry import packages
-from node.cli.options import config_option, read_config
+from node.cli.options import models_options, read_config
 
 if TYPE_CHECKING:
     from engines.backends.tensorrt.backend import TensorRTBackend
@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option(
-    "--models-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with the packages; left out: models_dir of the configuration.",
-)
-@config_option
+@models_options
 @click.option(
     "--precision",
     "precisions",

@@ -10,18 +10,13 @@ from engines.backends.kserve.naming import served_name
 from engines.backends.kserve.repository import write_model
 from engines.errors import EngineError
 from engines.registry import packages
-from node.cli.options import config_option, read_config
+from node.cli.options import models_options, read_config
 
 
 @click.command("triton-repository")
 @click.argument("out_dir", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("names", nargs=-1)
-@click.option(
-    "--models-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with the packages; left out: models_dir of the configuration.",
-)
-@config_option
+@models_options
 def triton_repository(
     out_dir: Path, names: tuple[str, ...], models_dir: Path | None, config_file: Path
 ) -> None:

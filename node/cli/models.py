@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from pydantic import ValidationError
@@ -20,7 +19,7 @@ from node.cli.model_bench import bench
 from node.cli.model_build import build
 from node.cli.model_import import import_command
 from node.cli.model_repository import triton_repository
-from node.cli.options import config_option, read_config
+from node.cli.options import models_options, read_config
 from node.config.condition import check_field, parse_condition
 
 
@@ -35,16 +34,8 @@ models.add_command(import_command)
 models.add_command(triton_repository)
 
 
-def _models_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--models-dir",
-        type=click.Path(path_type=Path, exists=True, file_okay=False),
-        help="Folder with the packages; left out: models_dir of the configuration.",
-    )(config_option(function))
-
-
 @models.command("list")
-@_models_options
+@models_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(models_dir: Path | None, config_file: Path, as_json: bool) -> None:
     """List the packages, and what is wrong with those that cannot be used."""
@@ -78,7 +69,7 @@ def list_models(models_dir: Path | None, config_file: Path, as_json: bool) -> No
 
 @models.command()
 @click.argument("names", nargs=-1)
-@_models_options
+@models_options
 @click.option("--backend", default="onnx", help="Backend to run the self-test on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(

@@ -36,6 +36,15 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def models_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--models-dir DIR`` and ``--config FILE``, of which the first makes the other needless."""
+    return click.option(
+        "--models-dir",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Folder with the packages; left out: models_dir of the configuration.",
+    )(config_option(function))
+
+
 def read_config(config_file: Path) -> Config:
     """Load the configuration, or end the command with all its mistakes and exit code 2."""
     from node.config.load import load_config  # loads pydicom: see `node.app.roles`

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from engines.backends import onnx_file
 from engines.backends.host import GraphTensor, mismatches, refuse
 from engines.backends.kserve.naming import DIGEST, VERSION, served_name
+from engines.backends.onnx import LOAD_ERRORS
 from engines.errors import PackageError
 from engines.package import Package
 
@@ -30,15 +30,6 @@ GATHERED = 8
 
 GATHERING_MICROSECONDS = 2000
 """Longest wait for such images: little beside the network's time, enough for a burst."""
-
-_LOAD_ERRORS = (
-    state.Fail,
-    state.InvalidArgument,
-    state.InvalidGraph,
-    state.InvalidProtobuf,
-    state.NotImplemented,
-    state.RuntimeException,
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ def graph_shapes(package: Package, content: bytes) -> Shapes:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         graph = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except _LOAD_ERRORS as error:
+    except LOAD_ERRORS as error:
         raise PackageError(f"{package.name}: {package.manifest.model.file}: {error}") from error
     inputs = [_described(tensor) for tensor in graph.get_inputs()]
     outputs = {tensor.name: _described(tensor) for tensor in graph.get_outputs()}

@@ -8,22 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnxruntime import InferenceSession, SessionOptions
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from engines.backends.onnx import RUN_ERRORS
 from engines.errors import PackageError
 from engines.types import Array, BoolArray, FloatArray
-
-# ONNX Runtime's errors share no base class.
-_ERRORS = (
-    state.EPFail,
-    state.Fail,
-    state.InvalidArgument,
-    state.InvalidGraph,
-    state.InvalidProtobuf,
-    state.NotImplemented,
-    state.RuntimeException,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -171,7 +159,7 @@ def _run(model: bytes, inputs: Sequence[FloatArray], wanted: str) -> list[Array]
         session = InferenceSession(model, options, providers=["CPUExecutionProvider"])
         (given,) = (tensor.name for tensor in session.get_inputs())
         return [session.run([wanted], {given: array})[0] for array in inputs]
-    except _ERRORS as error:
+    except RUN_ERRORS as error:
         raise PackageError(f"ONNX Runtime cannot run the graph: {error}") from error
 
 
