@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,6 +262,9 @@ SCHEMA_VERSION = len(MIGRATIONS)
 MIGRATION_LOCK = 0x77657472
 """Key of PostgreSQL's advisory lock, the same in every version."""
 
+BUSY_TIMEOUT_MS = 30_000
+"""So long SQLite waits for another connection's lock."""
+
 
 def database_url(database: str, data_dir: Path) -> str:
     """SQLAlchemy URL of the configured database; ``sqlite`` is a file in the data directory."""
@@ -297,8 +302,23 @@ def insert_if_absent(connection: Connection, table: Table, values: Mapping[str, 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not open transactions by itself: _begin_immediate does.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+    _log_ahead(connection)
+
+
+def _log_ahead(connection: Any) -> None:
+    """Switch to the write-ahead log, which all roles do at once at the first start of a node."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            # For this switch alone SQLite does not wait for another connection's.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_immediate(connection: Connection) -> None:

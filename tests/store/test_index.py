@@ -172,6 +172,19 @@ def test_roles_that_start_at_once_make_one_schema(empty_url):
         assert list(threads.map(open_and_use, range(6))) == [Receipt.NEW] * 6
 
 
+def test_roles_that_make_a_database_at_the_same_moment_do_not_lock_each_other_out(tmp_path):
+    # Each round meets the moment in which SQLite switches to its log by chance.
+    for number in range(25):
+        start = threading.Barrier(8)
+
+        def open_it(_, number=number, start=start):
+            start.wait(30)
+            open_database(f"sqlite:///{tmp_path / str(number)}.sqlite").dispose()
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(open_it, range(8)))
+
+
 def test_an_ended_study_can_be_planned_anew_and_one_in_work_cannot(index):
     index.record_instance(instance())
     assert not index.reopen("1.2.3")
