@@ -63,6 +63,9 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
+        # The plan of a whole run is one block more beside the memory that already serves it: of
+        # a 3D network 1.7 times the peak, and nothing gained in time.
+        options.enable_mem_pattern = False
         # Spinning threads cost half as much CPU again where the machine does other work too.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
