@@ -129,6 +129,8 @@ def association(
 ) -> Iterator[Association]:
     """An association to the node that proposes what the data sets need, and C-ECHO."""
     ae = AE(calling)
+    # A machine that stands still for half a minute must not look like a node that is silent.
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 120
     ae.add_requested_context(VERIFICATION)
     pairs = {(str(d.SOPClassUID), str(d.file_meta.TransferSyntaxUID)) for d in datasets}
     for sop_class, syntax in sorted(pairs):
@@ -145,4 +147,7 @@ def store_all(port: int, datasets: Sequence[Dataset], *, calling: str = "CT1") -
     """C-STORE data sets over one association and return the statuses."""
     with association(port, datasets, calling=calling) as opened:
         assert opened.is_established
-        return [int(opened.send_c_store(ds).Status) for ds in datasets]
+        answers = [opened.send_c_store(ds) for ds in datasets]
+        silent = [number for number, answer in enumerate(answers) if "Status" not in answer]
+        assert not silent, f"no answer to {silent}; aborted: {opened.is_aborted}"
+        return [int(answer.Status) for answer in answers]
