@@ -296,8 +296,8 @@ class Pool:
                 if found is None:
                     return None
                 backend, device, notes = found
-                own: str = getattr(backend, "default_device", "cpu")
-                self._places.append(_Place(backend, device or self._device or own, notes))
+                device = device or self._device or registry.default_device(backend)
+                self._places.append(_Place(backend, device, notes))
             return self._places[number]
 
     def _check_device(self, package: Package, rung: Rung) -> tuple[str, ...]:

@@ -237,9 +237,8 @@ def checks(
     yield Check("graph", _at(package, "file", *found))
     if found:
         return
-    own: str = getattr(runner, "default_device", "cpu")
     try:
-        session = runner.load(package, device=device or own)
+        session = runner.load(package, device=device or default_device(runner))
     except PackageError as error:
         yield Check("load", _at(package, "file", *str(error).splitlines()))
         return
@@ -248,6 +247,12 @@ def checks(
         yield Check("self-test", tuple(self_test(package, session)))
     finally:
         session.close()
+
+
+def default_device(backend: Backend) -> str:
+    """Name the device of a backend where nobody names one: its ``default_device``, else the CPU."""
+    own: str = getattr(backend, "default_device", "cpu")
+    return own
 
 
 def verify(package: Package, *, backend_name: str = "onnx", device: str | None = None) -> list[str]:
@@ -325,6 +330,7 @@ __all__ = [
     "candidates",
     "checks",
     "choose",
+    "default_device",
     "packages",
     "task",
     "verify",

@@ -96,7 +96,7 @@ def sweep(
     axes = [weights(patch, plan.blend) for patch in plan.patch]
     # The weights are outer products, so their sum over all windows is one as well.
     share_k, share_j, share_i = (
-        np.reciprocal(_cover(size, places, values))
+        np.reciprocal(cover(size, places, values))
         for size, places, values in zip(padded.shape[1:], starts, axes, strict=True)
     )
     share_ji = np.multiply.outer(share_j, share_i)[*inside_ji]
@@ -204,12 +204,12 @@ class _Row:
         return bool(self._volume[_window(corner, self._plan.patch)].max() <= least)
 
 
-def _cover(size: int, starts: list[int], values: FloatArray) -> FloatArray:
-    """Sum the weights of all windows along one axis."""
-    cover = np.zeros(size, dtype=np.float32)
+def cover(size: int, starts: list[int], values: FloatArray) -> FloatArray:
+    """Sum the weights of all windows at each voxel of one axis, float32 (size,)."""
+    total = np.zeros(size, dtype=np.float32)
     for start in starts:
-        cover[start : start + len(values)] += values
-    return cover
+        total[start : start + len(values)] += values
+    return total
 
 
 def _padded(volume: FloatArray, patch: Corner) -> tuple[FloatArray, tuple[slice, ...]]:
@@ -235,4 +235,13 @@ def _window(corner: Corner, patch: Corner) -> tuple[slice, ...]:
     )
 
 
-__all__ = ["FLOOR", "SIGMA_SCALE", "SLAB_VALUES", "positions", "stitch", "sweep", "weights"]
+__all__ = [
+    "FLOOR",
+    "SIGMA_SCALE",
+    "SLAB_VALUES",
+    "cover",
+    "positions",
+    "stitch",
+    "sweep",
+    "weights",
+]

@@ -74,8 +74,8 @@ class OnnxBackend:
             )
         except LOAD_ERRORS as error:
             raise PackageError(f"{package.name}: {package.manifest.model.file}: {error}") from error
-        inputs = [_described(tensor) for tensor in runtime.get_inputs()]
-        refuse(package, mismatches(package, inputs, [_described(t) for t in runtime.get_outputs()]))
+        inputs = [described(tensor) for tensor in runtime.get_inputs()]
+        refuse(package, mismatches(package, inputs, [described(t) for t in runtime.get_outputs()]))
         wanted = package.manifest.model.outputs[0].name
         return HostSession(_Inference(runtime, inputs[0].name, wanted), inputs[0], wanted)
 
@@ -99,11 +99,12 @@ class _Inference:
         return output
 
 
-def _described(tensor: Any) -> GraphTensor:
+def described(tensor: Any) -> GraphTensor:
+    """Describe an input or output as ONNX Runtime does: a ``NodeArg``."""
     dtype = tensor.type.removeprefix("tensor(").removesuffix(")")
     # ONNX Runtime gives a scalar and an unknown rank the same empty shape, a symbol as text.
     shape = tuple(axis if isinstance(axis, int) else None for axis in tensor.shape)
     return GraphTensor(tensor.name, "float32" if dtype == "float" else dtype, shape or None)
 
 
-__all__ = ["LOAD_ERRORS", "RUN_ERRORS", "OnnxBackend"]
+__all__ = ["LOAD_ERRORS", "RUN_ERRORS", "OnnxBackend", "described"]

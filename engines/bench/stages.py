@@ -32,14 +32,11 @@ class Timing:
         Processor time of the whole run in this process, seconds.
     calls
         How often the network ran.
-    voxels_in
-        Of the network's input, all calls together.
     """
 
     seconds: Mapping[str, float]
     cpu_seconds: float
     calls: int
-    voxels_in: int
 
     @property
     def total(self) -> float:
@@ -221,15 +218,7 @@ def _run(package: Package, task: Task, watch: Stopwatch, volumes: Sequence[Volum
         },
         cpu_seconds=time.process_time() - cpu,
         calls=len(watch.shapes),
-        voxels_in=sum(_size(shape) for shape in watch.shapes),
     )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
 
 
 __all__ = ["STAGES", "Rounds", "Stopwatch", "Timing", "measure"]

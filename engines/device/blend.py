@@ -15,7 +15,7 @@ from engines.device.arena import Arena, pointer
 from engines.errors import InferenceError
 from engines.grid import Orientation, Sampling
 from engines.types import FloatArray, LabelArray
-from engines.window import positions, weights
+from engines.window import cover, positions, weights
 
 ACTIVATIONS = {"none": 0, "softmax": 1, "sigmoid": 2}
 """As the kernel ``activate`` counts them."""
@@ -174,12 +174,10 @@ def _places(size: int, patch: int, overlap: float) -> list[int]:
 
 
 def _cover(size: int, starts: list[int], bell: FloatArray) -> FloatArray:
-    """Sum the weights of all windows at each voxel of one axis."""
+    """Sum the weights of all windows along one axis, which may begin before it."""
     before = max(0, -starts[0])
-    cover = np.zeros(max(size, len(bell)), dtype=np.float32)
-    for start in starts:
-        cover[start + before : start + before + len(bell)] += bell
-    return cover[before : before + size]
+    inside = [start + before for start in starts]
+    return cover(max(size, len(bell)), inside, bell)[before : before + size]
 
 
 __all__ = ["ACTIVATIONS", "THRESHOLD", "Blend", "Way"]

@@ -75,7 +75,7 @@ class KServeBackend:
         server = Server(address)
         try:
             session = _agreed(package, server, f"{package.name}: {address}")
-        except BaseException:
+        except BaseException:  # whatever it was: no session owns the connection yet
             server.close()
             raise
         return session

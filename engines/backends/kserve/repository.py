@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnxruntime
 
 from engines.backends import onnx_file
-from engines.backends.host import GraphTensor, mismatches, refuse
+from engines.backends.host import mismatches, refuse
 from engines.backends.kserve.naming import DIGEST, VERSION, served_name
-from engines.backends.onnx import LOAD_ERRORS
+from engines.backends.onnx import LOAD_ERRORS, described
 from engines.errors import PackageError
 from engines.package import Package
 
@@ -65,8 +64,8 @@ def graph_shapes(package: Package, content: bytes) -> Shapes:
         graph = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except LOAD_ERRORS as error:
         raise PackageError(f"{package.name}: {package.manifest.model.file}: {error}") from error
-    inputs = [_described(tensor) for tensor in graph.get_inputs()]
-    outputs = {tensor.name: _described(tensor) for tensor in graph.get_outputs()}
+    inputs = [described(tensor) for tensor in graph.get_inputs()]
+    outputs = {tensor.name: described(tensor) for tensor in graph.get_outputs()}
     refuse(package, mismatches(package, inputs, list(outputs.values())))
     wanted = outputs[package.manifest.model.outputs[0].name]
     if inputs[0].shape is None or wanted.shape is None:
@@ -157,7 +156,7 @@ def write_model(package: Package, repository: Path) -> bool:
                 file.flush()
                 os.fsync(file.fileno())
         part.rename(folder)
-    except BaseException:
+    except BaseException:  # whatever it was: half a model must not stay
         shutil.rmtree(part, ignore_errors=True)
         raise
     return True
@@ -185,12 +184,6 @@ def _kind(package: Package) -> str:
 def _tensor(what: str, name: str, dims: Sequence[int]) -> list[str]:
     listed = ", ".join(str(size) for size in dims)
     return [f"{what} {{ name: {_quoted(name)} data_type: TYPE_FP32 dims: [{listed}] }}"]
-
-
-def _described(tensor: Any) -> GraphTensor:
-    dtype = "float32" if tensor.type == "tensor(float)" else tensor.type
-    shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
-    return GraphTensor(tensor.name, dtype, shape or None)
 
 
 def _dims(shape: Sequence[int | None] | None) -> tuple[int, ...]:

@@ -42,7 +42,6 @@ class TensorRTBackend:
     """
 
     name = "tensorrt"
-    default_device = "cuda:0"
     default_device = "cuda"
 
     def __init__(
@@ -105,7 +104,7 @@ class TensorRTBackend:
             return thread.submit(
                 self._open, package, index, precision, build_missing, thread
             ).result()
-        except BaseException:
+        except BaseException:  # whatever it was: no session owns the thread yet
             thread.shutdown()
             raise
 
@@ -128,7 +127,7 @@ class TensorRTBackend:
                 loaded = self._find(kind, package, gpu, order.precision)
             if loaded is not None:
                 return TensorRTSession(kind, loaded, api, _names(package), thread)
-        except BaseException:
+        except BaseException:  # the same of the device
             api.close()
             raise
         api.close()
