@@ -106,6 +106,19 @@ COMMENT = Code("121106", "DCM", "Comment")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
+LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+LANGUAGE_ENGLISH = Code("en", "RFC5646", "English")
+SUMMARY_OF_ANALYSES = Code("111065", "DCM", "Summary of Analyses")
+ANALYSIS_PERFORMED = Code("111004", "DCM", "Analysis Performed")
+ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
+RESULT_STATUS = {
+    "succeeded": Code("111222", "DCM", "Succeeded"),
+    "partially succeeded": Code("111223", "DCM", "Partially Succeeded"),
+    "failed": Code("111224", "DCM", "Failed"),
+    "not attempted": Code("111225", "DCM", "Not Attempted"),
+}
+"""Status of results (CID 6042)."""
 
 
 def measurement_concept(name: str, unit: str, modality: str) -> MeasurementConcept | None:
