@@ -17,7 +17,7 @@ from node.domain import MANUFACTURER
 from node.encode.identity import TYPE_2, element
 from node.encode.marking import CHARACTER_SET, code_item, local_time
 from node.encode.seg import concept
-from node.terminology import LANGUAGE, LANGUAGE_ENGLISH, PROCESSING_EQUIPMENT
+from node.terminology import ENGLISH, PROCESSING_EQUIPMENT
 
 _LONG_STRING = 64
 
@@ -128,13 +128,9 @@ def device_observer(author: Author) -> hd.sr.ContentSequence:
     )
 
 
-def language() -> hd.sr.CodeContentItem:
+def language() -> hd.sr.LanguageOfContentItemAndDescendants:
     """Language of Content Item and Descendants (TID 1204): the node writes English."""
-    return hd.sr.CodeContentItem(
-        name=concept(LANGUAGE),
-        value=concept(LANGUAGE_ENGLISH),
-        relationship_type=hd.sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
-    )
+    return hd.sr.LanguageOfContentItemAndDescendants(concept(ENGLISH))
 
 
 def _mark_equipment(dataset: Dataset, author: Author) -> None:

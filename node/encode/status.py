@@ -166,7 +166,7 @@ def _root(account: StudyAccount, author: Author) -> hd.sr.ContainerContentItem:
     root = hd.sr.ContainerContentItem(name=concept(SUMMARY_OF_ANALYSES))
     root.ContentSequence = hd.sr.ContentSequence(
         [
-            language(),
+            *language(),
             *device_observer(author),
             _code(SUMMARY_OF_ANALYSES, account.summary),
             _text(f"Study revision {account.revision}: {account.complete_reason}"),

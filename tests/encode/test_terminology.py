@@ -12,6 +12,7 @@ from node.terminology import MeasurementConcept, measurement_concept, procedure_
 BEYOND_PYDICOM = {
     ("SCT", "705057003"): "Presence",
     ("SCT", "260415000"): "Not detected",
+    ("RFC5646", "en"): "English",
     ("UCUM", "ml"): "milliliter",
     ("UCUM", "{pixels}"): "pixels",
 }
