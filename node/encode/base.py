@@ -5,49 +5,55 @@ A package that brings its own result type registers an encoder for it::
     @node.encode.base.write.register
     def write_contours(result: ContourResult, case: Case) -> list[Encoded]: ...
 
-and names that module under the entry point group ``wetread.encoders``.
+and names that module under the entry point group ``wetread.encoders``. What to write is in
+``case.forms``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, singledispatch
 from importlib.metadata import entry_points
+from typing import Any
 
 import structlog
 from pydicom.dataset import Dataset
 
 from engines.types import ClassificationResult, Result, SegmentationResult
-from node.domain import ResultContext, ResultKind, Source
+from node.domain import ObjectForm, Packing, ResultContext, Source
 from node.encode.capture import write_capture
-from node.encode.case import Case, check_labelmap, found_labels, open_case
+from node.encode.case import Case, check_labelmap
+from node.encode.encoded import Encoded
+from node.encode.forms import native_forms, possible_forms, wanted_forms
 from node.encode.marking import mark
 from node.encode.seg import write_segmentation
+from node.encode.source import prepare
 from node.encode.sr import write_classification_report, write_segmentation_report
 from node.errors import PermanentError, StepError
+
+__all__ = ["Encoded", "encode", "native_forms", "possible_forms", "result_types", "write"]
 
 log = structlog.get_logger(__name__)
 
 ENTRY_POINTS = "wetread.encoders"
 
-
-@dataclass(frozen=True)
-class Encoded:
-    """One object, ready to be written as a file.
-
-    Parameters
-    ----------
-    dataset
-        Has file meta information; Explicit VR Little Endian.
-    """
-
-    kind: ResultKind
-    dataset: Dataset
+Writer = Callable[[Case, Any], Sequence[Dataset]]
+"""Writes one form of a result: no data set where the result has nothing to say in that form."""
 
 
-def encode(result: Result, source: Source, context: ResultContext) -> list[Encoded]:
-    """Encode a result as the kinds of object its package wants.
+def encode(
+    result: Result,
+    source: Source,
+    context: ResultContext,
+    forms: Sequence[ObjectForm] | None = None,
+    *,
+    beside: Sequence[ObjectForm] = (),
+    packing: Packing | None = None,
+) -> list[Encoded]:
+    """Encode a result in the forms that a destination wants.
+
+    Called again with other forms, it adds to what was written before: objects of different
+    forms have different UIDs, and those of the same form are the same bytes.
 
     Parameters
     ----------
@@ -56,25 +62,42 @@ def encode(result: Result, source: Source, context: ResultContext) -> list[Encod
     source
         The images of the case. Headers are not changed.
     context
-        Equal results, sources and contexts give byte-identical objects.
+        Equal arguments give byte-identical objects.
+    forms
+        What to write; see `node.encode.forms.possible_forms`. None: the kinds that the
+        package asks for, each in its own form.
+    beside
+        Forms that the same destination has already, or gets otherwise: not written, but
+        referred to as if they were.
+    packing
+        Limits and compression; None for neither.
 
     Returns
     -------
     list of Encoded
-        In the order of ``context.kinds``. A label map without any label has no
-        Segmentation: the report and the picture say that nothing was found.
+        In the order of the forms; a form may take several instances. A label map without
+        any label has no Segmentation: the report and the picture say that nothing was found.
 
     Raises
     ------
     PermanentError
         If the result does not fit the source, the source lacks what an object needs, or
-        an object cannot be made; the message names the kind and the cause.
+        an object cannot be made; the message names the form and the cause.
     """
     _load_plugins()
-    case = open_case(source, context)
+    wanted = wanted_forms(result, source, context.kinds) if forms is None else tuple(forms)
+    case = Case(
+        source=source,
+        headers=prepare(source, context),
+        context=context,
+        forms=wanted,
+        beside=tuple(beside),
+        native=native_forms(result, source),
+        packing=packing or Packing(),
+    )
     encoded = write(result, case)
     for one in encoded:
-        mark(one.dataset, case.headers, context, one.kind, case.series_number(one.kind))
+        mark(one.dataset, case.headers, context, case.series(one.form))
     return encoded
 
 
@@ -94,46 +117,53 @@ def write(result: object, case: Case) -> list[Encoded]:
 @write.register
 def _segmentation(result: SegmentationResult, case: Case) -> list[Encoded]:
     check_labelmap(result, case.source)
-    encoded = []
-    segmentation = None
-    if ResultKind.SEG in case.context.kinds and found_labels(result):
-        segmentation = _translated(ResultKind.SEG, write_segmentation, case, result)
-        encoded.append(Encoded(ResultKind.SEG, segmentation))
-    if ResultKind.SR in case.context.kinds:
-        report = _translated(ResultKind.SR, write_segmentation_report, case, result, segmentation)
-        encoded.append(Encoded(ResultKind.SR, report))
-    if ResultKind.SC in case.context.kinds:
-        picture = _translated(ResultKind.SC, write_capture, case, result)
-        encoded.append(Encoded(ResultKind.SC, picture))
-    return sorted(encoded, key=lambda one: case.context.kinds.index(one.kind))
+    return _write_each(result, case, _OF_SEGMENTATION)
 
 
 @write.register
 def _classification(result: ClassificationResult, case: Case) -> list[Encoded]:
     if result.predicted is not None and result.predicted not in {s.name for s in result.scores}:
         raise PermanentError("the class predicted is none of the classes scored")
+    return _write_each(result, case, _OF_CLASSIFICATION)
+
+
+_OF_SEGMENTATION: Mapping[ObjectForm, Writer] = {
+    ObjectForm.SEG_BINARY: write_segmentation,
+    ObjectForm.SR_3D: write_segmentation_report,
+    ObjectForm.SR_2D: write_segmentation_report,
+    ObjectForm.SC: write_capture,
+}
+
+_OF_CLASSIFICATION: Mapping[ObjectForm, Writer] = {
+    ObjectForm.SR_2D: write_classification_report,
+    ObjectForm.SC: write_capture,
+}
+
+
+def _write_each(result: Result, case: Case, writers: Mapping[ObjectForm, Writer]) -> list[Encoded]:
+    possible = possible_forms(result, case.source)
     encoded = []
-    for kind in case.context.kinds:
-        if kind is ResultKind.SR:
-            report = _translated(kind, write_classification_report, case, result)
-            encoded.append(Encoded(kind, report))
-        elif kind is ResultKind.SC:
-            encoded.append(Encoded(kind, _translated(kind, write_capture, case, result)))
-        else:
-            raise PermanentError(f"a classification cannot be written as {kind.value}")
+    for form in case.forms:
+        if form not in possible:
+            what = type(result).__name__.removesuffix("Result").lower()
+            raise PermanentError(
+                f"a {what} of this source cannot be written as {form.value}; "
+                f"possible are {', '.join(possible)}"
+            )
+        encoded += [Encoded(form, one) for one in _translated(form, writers[form], case, result)]
     return encoded
 
 
-def _translated(kind: ResultKind, writer: Callable[..., Dataset], *arguments: object) -> Dataset:
+def _translated(form: ObjectForm, writer: Writer, case: Case, result: Result) -> Sequence[Dataset]:
     """Call one writer and turn what the libraries below it raise into a PermanentError."""
     try:
-        return writer(*arguments)
+        return writer(case, result)
     except StepError:
         raise
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
         # The headers handed down hold no patient data, so the cause's words cannot either.
         cause = f"{type(error).__name__}: {error}"
-        raise PermanentError(f"the {kind.value} object cannot be made: {cause}") from error
+        raise PermanentError(f"the {form.value} object cannot be made: {cause}") from error
 
 
 @cache

@@ -10,16 +10,15 @@ from pydicom.uid import (
 )
 
 from engines.types import BuiltInResult
-from node.domain import ResultKind
+from node.domain import ObjectForm
 from node.encode.case import Case
 from node.encode.identity import plain_copy
-from node.encode.marking import uid
 from node.encode.picture import render_picture
 from node.encode.source import LOSSY, body_part
 from node.encode.text import text_value
 
 
-def write_capture(case: Case, result: BuiltInResult) -> Dataset:
+def write_capture(case: Case, result: BuiltInResult) -> list[Dataset]:
     """Encode the picture of a result as an RGB image.
 
     Text is burned in; none of it is about the patient. *BodyPartExamined* is the source's;
@@ -30,7 +29,7 @@ def write_capture(case: Case, result: BuiltInResult) -> Dataset:
     picture = render_picture(result, case.source, context)
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = uid(context, ResultKind.SC.value, "instance")
+    dataset.SOPInstanceUID = case.uid(ObjectForm.SC, "instance")
     dataset.file_meta = _file_meta(dataset)
     dataset.Modality = "OT"
     dataset.ConversionType = "WSD"
@@ -57,7 +56,7 @@ def write_capture(case: Case, result: BuiltInResult) -> Dataset:
         dataset.update(plain_copy(image, LOSSY))
     pixels = picture.tobytes()
     dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    return dataset
+    return [dataset]
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:

@@ -1,31 +1,79 @@
-"""One case to encode: the source, its reduced headers and the context, checked once."""
+"""One case to encode: the source, its reduced headers, the context and the forms wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.types import Label, SegmentationResult
-from node.domain import ResultContext, ResultKind, Source
-from node.encode.source import Headers, prepare
+from node.domain import ObjectForm, Packing, ResultContext, ResultKind, Source
+from node.encode.marking import Series, series_description, uid
+from node.encode.source import Headers
 from node.errors import PermanentError
 
 
 @dataclass(frozen=True)
 class Case:
-    """What every encoder is given besides the result."""
+    """What every encoder is given besides the result.
+
+    Parameters
+    ----------
+    forms
+        What to write.
+    beside
+        What else the same destination has of this result: references go to these too.
+    native
+        The form that each kind has by itself (`node.encode.forms.native_forms`).
+    """
 
     source: Source
     headers: Headers
     context: ResultContext
+    forms: tuple[ObjectForm, ...]
+    beside: tuple[ObjectForm, ...]
+    native: Mapping[ResultKind, ObjectForm]
+    packing: Packing
+
+    def uid(self, form: ObjectForm, *role: str) -> str:
+        """Derive a UID of an object; each form of a kind has its own."""
+        return uid(self.context, self._name(form), *role)
+
+    def series(self, form: ObjectForm) -> Series:
+        """UID, number and description of the series that a form is written to."""
+        words = form.kind.value
+        if form is not self.native[form.kind]:
+            words = form.value.replace("_", " ")
+        return Series(
+            uid=self.uid(form, "series"),
+            number=self.series_number(form.kind),
+            description=series_description(self.context, words),
+        )
 
     def series_number(self, kind: ResultKind) -> int:
-        """SeriesNumber (0020,0011) of a kind: its place among the package's kinds decides."""
-        return self.context.series_number + self.context.kinds.index(kind)
+        """SeriesNumber (0020,0011) of a kind: its place among the package's kinds decides.
 
+        Kinds that the package does not ask for come after them.
+        """
+        kinds = [*self.context.kinds, *(kind for kind in ResultKind)]
+        return self.context.series_number + list(dict.fromkeys(kinds)).index(kind)
 
-def open_case(source: Source, context: ResultContext) -> Case:
-    """Check and reduce the source; see `node.encode.source.prepare` for what can be wrong."""
-    return Case(source=source, headers=prepare(source, context), context=context)
+    def companion(self, kind: ResultKind) -> ObjectForm | None:
+        """Find the form in which the same destination gets another kind of this result."""
+        forms = (*self.forms, *self.beside)
+        return next((form for form in forms if form.kind is kind), None)
+
+    def _name(self, form: ObjectForm) -> str:
+        """Name a form in its UIDs: the kind alone where both it and what it refers to are native.
+
+        A report on other segments is another document, so it has other UIDs.
+        """
+        name = form.kind.value if form is self.native[form.kind] else form.value
+        if form is not ObjectForm.SR_3D:
+            return name
+        segments = self.companion(ResultKind.SEG)
+        wanted = ResultKind.SEG in self.context.kinds
+        usual = self.native[ResultKind.SEG] if wanted else None
+        return name if segments is usual else f"{name} on {segments or 'no segments'}"
 
 
 def found_labels(result: SegmentationResult) -> list[Label]:

@@ -13,7 +13,6 @@ from typing import TypeAlias, TypedDict
 
 import highdicom as hd
 import numpy as np
-from pydicom.dataset import Dataset
 
 from engines.types import (
     ClassificationResult,
@@ -28,6 +27,7 @@ from node.encode.case import Case, found_labels, missing_labels
 from node.encode.contour import Polygon, outlines
 from node.encode.marking import algorithm_parameters, uid
 from node.encode.seg import concept, tracking_uid
+from node.encode.segments import Instance
 from node.terminology import (
     ARTIFICIAL_INTELLIGENCE,
     INDETERMINATE,
@@ -55,29 +55,35 @@ class _About(TypedDict):
 
 
 def segment_groups(
-    case: Case, result: SegmentationResult, segmentation: Dataset | None
+    case: Case, result: SegmentationResult, segmentations: Sequence[Instance]
 ) -> list[Group]:
     """Report on every label of a volume: its segment and measurements, or that it is not there.
 
     Parameters
     ----------
-    segmentation
-        The object the segments are in; None where none is written.
+    segmentations
+        The objects the segments are in; none where none is written.
     """
     groups: list[Group] = []
-    for number, label in enumerate(found_labels(result), 1):
+    segments = {
+        label.value: (one, number)
+        for one in segmentations
+        for number, label in enumerate(one.labels, 1)
+    }
+    for label in found_labels(result):
         about = _about(case.context, label)
         numbers = _measurements(case, result, label)
-        if segmentation is None:
+        if label.value not in segments:
             groups.append(
                 hd.sr.MeasurementsAndQualitativeEvaluations(
                     **about, measurements=numbers, source_images=_source_images(case)
                 )
             )
             continue
+        segmentation, number = segments[label.value]
         segment = hd.sr.ReferencedSegment(
-            sop_class_uid=segmentation.SOPClassUID,
-            sop_instance_uid=segmentation.SOPInstanceUID,
+            sop_class_uid=segmentation.sop_class_uid,
+            sop_instance_uid=segmentation.sop_instance_uid,
             segment_number=number,
             source_series=hd.sr.SourceSeriesForSegmentation(
                 case.headers.images[0].SeriesInstanceUID

@@ -8,12 +8,13 @@ the revision and all UIDs are derived, so that the same input gives the same byt
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from pydicom.dataset import Dataset
 
 from engines.types import Code
-from node.domain import MANUFACTURER, ResultContext, ResultKind, derived_uid
+from node.domain import MANUFACTURER, ResultContext, derived_uid
 from node.encode.identity import element, plain_copy
 from node.encode.source import Headers
 from node.encode.text import text_value
@@ -33,6 +34,15 @@ _EQUIPMENT = (
     "InstitutionName",
     "InstitutionalDepartmentName",
 )
+
+
+@dataclass(frozen=True)
+class Series:
+    """SeriesInstanceUID, SeriesNumber and SeriesDescription of one series that is written."""
+
+    uid: str
+    number: int
+    description: str
 
 
 def uid(context: ResultContext, *role: str) -> str:
@@ -58,13 +68,18 @@ def software_versions(context: ResultContext) -> list[str]:
     return [version.replace("\\", "/")[:_LONG_STRING] for version in versions]
 
 
-def series_description(context: ResultContext, kind: ResultKind) -> str:
+def series_description(context: ResultContext, form: str) -> str:
     """Compose SeriesDescription (0008,103E), at most 64 characters.
 
     The site's prefix comes first, the word ``UNVERIFIED`` last; where both do not fit, the
     model's own words are shortened.
+
+    Parameters
+    ----------
+    form
+        Words for the kind of object, such as ``SEG``.
     """
-    ending = f" {kind.value} UNVERIFIED"
+    ending = f" {form} UNVERIFIED"
     words = f"{context.prefix} {context.series_description}".replace("\\", "/").strip()
     room = _LONG_STRING - len(ending)
     return (words if len(words) <= room else words[: room - 3].rstrip() + "...") + ending
@@ -101,24 +116,21 @@ def code_item(code: Code) -> Dataset:
     return item
 
 
-def mark(
-    dataset: Dataset, headers: Headers, context: ResultContext, kind: ResultKind, number: int
-) -> None:
+def mark(dataset: Dataset, headers: Headers, context: ResultContext, series: Series) -> None:
     """Write patient, study, series, equipment, times and UIDs into an object.
 
     Parameters
     ----------
     dataset
-        Changed in place.
-    number
-        SeriesNumber (0020,0011).
+        Changed in place. Its InstanceNumber is 1 unless it has one.
     """
     dataset.SpecificCharacterSet = CHARACTER_SET
     dataset.update(headers.identity)
-    dataset.SeriesInstanceUID = uid(context, kind.value, "series")
-    dataset.SeriesNumber = number
-    dataset.InstanceNumber = 1
-    dataset.add(element("SeriesDescription", series_description(context, kind)))
+    dataset.SeriesInstanceUID = series.uid
+    dataset.SeriesNumber = series.number
+    if "InstanceNumber" not in dataset:
+        dataset.InstanceNumber = 1
+    dataset.add(element("SeriesDescription", series.description))
     _mark_equipment(dataset, headers, context)
     _mark_times(dataset, headers.identity, context.made_at)
     dataset.ContributingEquipmentSequence = _contributions(headers, context)

@@ -7,10 +7,11 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from engines.types import Code, Label, LabelArray, SegmentationResult
-from node.domain import MANUFACTURER, ResultContext, ResultKind
-from node.encode.case import Case, found_labels
+from node.domain import MANUFACTURER, ObjectForm, ResultContext
+from node.encode.case import Case
 from node.encode.identity import element
 from node.encode.marking import CHARACTER_SET, algorithm_parameters, uid
+from node.encode.segments import Instance, instances
 from node.encode.source import body_part
 from node.encode.text import text_values
 from node.terminology import ARTIFICIAL_INTELLIGENCE
@@ -21,7 +22,7 @@ def tracking_uid(context: ResultContext, label: Label) -> str:
     return uid(context, "tracking", str(label.value), label.name)
 
 
-def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
+def write_segmentation(case: Case, result: SegmentationResult) -> list[Dataset]:
     """Encode the labels that were found, on the geometry of the source.
 
     Parameters
@@ -29,17 +30,23 @@ def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
     case
         Source, headers and context.
     result
-        At least one label is found. Frames are written only where a segment has voxels.
+        Frames are written only where a segment has voxels.
 
     Returns
     -------
-    Dataset
-        BINARY segmentation, Explicit VR Little Endian. In the patient frame each frame has
-        the position of its source slice; of a projection image there is one frame, related
-        to its source by reference alone.
+    list of Dataset
+        BINARY segmentations, one unless they are packed; none where no label is found.
+        Explicit VR Little Endian. In the patient frame each frame has the position of its
+        source slice; of a projection image there is one frame, related to its source by
+        reference alone.
     """
+    found = instances(case, ObjectForm.SEG_BINARY, result)
+    return [_write(case, result, instance) for instance in found]
+
+
+def _write(case: Case, result: SegmentationResult, instance: Instance) -> Dataset:
     context = case.context
-    labels = found_labels(result)
+    labels = list(instance.labels)
     dataset: Dataset = hd.seg.Segmentation(
         source_images=list(case.headers.images),
         pixel_array=_segment_numbers(result.labelmap, labels),
@@ -47,10 +54,10 @@ def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
         segment_descriptions=[
             _segment_description(number, label, context) for number, label in enumerate(labels, 1)
         ],
-        series_instance_uid=uid(context, ResultKind.SEG.value, "series"),
-        series_number=case.series_number(ResultKind.SEG),
-        sop_instance_uid=uid(context, ResultKind.SEG.value, "instance"),
-        instance_number=1,
+        series_instance_uid=instance.series_instance_uid,
+        series_number=case.series_number(instance.form.kind),
+        sop_instance_uid=instance.sop_instance_uid,
+        instance_number=instance.number,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
         software_versions=context.node_version,
@@ -60,7 +67,7 @@ def write_segmentation(case: Case, result: SegmentationResult) -> Dataset:
         content_qualification=context.content_qualification,
         specific_character_set=CHARACTER_SET,
     )
-    _pin_dimensions(dataset, uid(context, ResultKind.SEG.value, "dimensions"))
+    _pin_dimensions(dataset, case.uid(instance.form, "dimensions"))
     if case.source.frame_numbers is not None:
         _point_at_frames(dataset, case.source.frame_numbers)
     _add_what_highdicom_leaves_out(dataset, case)

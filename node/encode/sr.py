@@ -8,50 +8,48 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 
 from engines.types import ClassificationResult, SegmentationResult
-from node.domain import MANUFACTURER, ResultKind
+from node.domain import MANUFACTURER, ObjectForm
 from node.encode.case import Case
+from node.encode.forms import is_projection
 from node.encode.groups import Group, classification_group, outline_groups, segment_groups
-from node.encode.marking import CHARACTER_SET, statement, uid
+from node.encode.marking import CHARACTER_SET, statement
 from node.encode.seg import concept
+from node.encode.segments import Instance, companion_instances
 from node.terminology import COMMENT, MODALITIES, UNITS, procedure_reported
 
 _PIXELS = UNITS["{pixels}"]
 
 
-def write_segmentation_report(
-    case: Case, result: SegmentationResult, segmentation: Dataset | None
-) -> Dataset:
+def write_segmentation_report(case: Case, result: SegmentationResult) -> list[Dataset]:
     """Report what was found, how large it is, and what was not found.
-
-    Parameters
-    ----------
-    segmentation
-        The Segmentation of the same result, or None where none was written.
 
     Returns
     -------
-    Dataset
-        Of a volume a Comprehensive 3D SR that refers to the segments; of a projection image
-        a Comprehensive SR with the outlines.
+    list of Dataset
+        Of a volume a Comprehensive 3D SR that refers to the segments of the form that the
+        same destination gets; of a projection image a Comprehensive SR with the outlines.
     """
-    if not case.source.volume.grid.patient_frame and case.source.volume.grid.shape[0] == 1:
-        return _write(hd.sr.ComprehensiveSR, case, outline_groups(case, result), None)
-    groups = segment_groups(case, result, segmentation)
-    return _write(hd.sr.Comprehensive3DSR, case, groups, segmentation)
+    if is_projection(case.source):
+        return [_write(case, ObjectForm.SR_2D, outline_groups(case, result), ())]
+    segmentations = companion_instances(case, result)
+    groups = segment_groups(case, result, segmentations)
+    return [_write(case, ObjectForm.SR_3D, groups, segmentations)]
 
 
-def write_classification_report(case: Case, result: ClassificationResult) -> Dataset:
+def write_classification_report(case: Case, result: ClassificationResult) -> list[Dataset]:
     """Report the class and the probabilities, as a Comprehensive SR."""
-    return _write(hd.sr.ComprehensiveSR, case, [classification_group(case, result)], None)
+    return [_write(case, ObjectForm.SR_2D, [classification_group(case, result)], ())]
+
+
+_DOCUMENT = {
+    ObjectForm.SR_2D: hd.sr.ComprehensiveSR,
+    ObjectForm.SR_3D: hd.sr.Comprehensive3DSR,
+}
 
 
 def _write(
-    document: type[Dataset],
-    case: Case,
-    groups: Sequence[Group],
-    segmentation: Dataset | None,
+    case: Case, form: ObjectForm, groups: Sequence[Group], segmentations: Sequence[Instance]
 ) -> Dataset:
-    context = case.context
     report = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=_observer(case)),
         procedure_reported=concept(procedure_reported(case.source.volume.modality)),
@@ -59,12 +57,14 @@ def _write(
         title=hd.sr.CodedConcept("126000", "DCM", "Imaging Measurement Report"),
     )
     _add_library_and_comment(report[0], case)
-    dataset: Dataset = document(
-        evidence=[*case.headers.images, *([] if segmentation is None else [segmentation])],
+    packed = [one.sop_instance_uid for one in segmentations] if len(segmentations) > 1 else []
+    context = case.context
+    dataset: Dataset = _DOCUMENT[form](
+        evidence=[*case.headers.images, *(one.reference() for one in segmentations)],
         content=report,
-        series_instance_uid=uid(context, ResultKind.SR.value, "series"),
-        series_number=case.series_number(ResultKind.SR),
-        sop_instance_uid=uid(context, ResultKind.SR.value, "instance"),
+        series_instance_uid=case.uid(form, "series"),
+        series_number=case.series_number(form.kind),
+        sop_instance_uid=case.uid(form, "instance", *packed),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,

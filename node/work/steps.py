@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from io import BytesIO
 from threading import Lock
 from typing import NoReturn
 
@@ -296,11 +295,10 @@ class Steps:
         artifacts = []
         folder = result_folder(context.study_instance_uid, context.revision, run_number)
         for number, encoded in enumerate(encode(result, source, context)):
-            stream = BytesIO()
-            encoded.dataset.save_as(stream, enforce_file_format=True)
-            content = stream.getvalue()
-            path = f"{folder}/{number}-{encoded.kind.lower()}.dcm"
-            self._files.write(path, [content])
+            name = encoded.form.lower().replace("_", "-")
+            path = f"{folder}/{number}-{name}.dcm"
+            digest = hashlib.sha256()
+            self._files.write(path, _hashed(encoded.chunks(), digest))
             artifacts.append(
                 Artifact(
                     sop_instance_uid=str(encoded.dataset.SOPInstanceUID),
@@ -311,7 +309,7 @@ class Steps:
                     kind=encoded.kind,
                     model=f"{run.model}@{run.model_version}",
                     path=path,
-                    sha256=hashlib.sha256(content).hexdigest(),
+                    sha256=digest.hexdigest(),
                     destinations=self._takers(encoded.kind, run.destinations),
                     priority=run.priority,
                 )
@@ -361,3 +359,10 @@ class Steps:
 
 def _subject(run_number: int, run: PlannedRun) -> str:
     return f"{run_number}: {run.model}@{run.model_version}"
+
+
+def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Hash what passes, so that an object need not be in memory as a whole."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from engines.types import Provenance
-from node.domain import ResultKind
+from node.domain import ObjectForm, ResultKind
 from node.encode.base import Encoded, encode, write
 from node.encode.case import Case
 from node.encode.marking import series_description, uid
@@ -90,7 +90,7 @@ def test_the_report_is_preliminary_and_unverified(source_of):
 def test_a_long_description_keeps_prefix_kind_and_warning(source_of):
     context = make_context(source_of("ct"), series_description="word " * 30)
     for kind in ResultKind:
-        description = series_description(context, kind)
+        description = series_description(context, kind.value)
         assert len(description) <= 64
         assert description.startswith("AI word")
         assert description.endswith(f"... {kind.value} UNVERIFIED")
@@ -135,7 +135,7 @@ from tests.encode.conftest import lungs, make_context, make_source, view_of
 from tests.encode.test_marking import written
 from node.encode.base import Encoded, encode, write
 from node.encode.case import Case
-from node.domain import ResultKind
+from node.domain import ObjectForm, ResultKind
 source = make_source(sys.argv[1], Path(sys.argv[2]))
 digest = hashlib.sha256()
 for one in encode(lungs(source), source, make_context(source)):
@@ -184,7 +184,7 @@ def test_another_result_type_brings_its_own_encoder(source_of):
         dataset = Dataset()
         dataset.SOPInstanceUID = uid(case.context, "note")
         dataset.ContentDescription = result.words
-        return [Encoded(ResultKind.SC, dataset)]
+        return [Encoded(ObjectForm.SC, dataset)]
 
     source = source_of("DX")
     (one,) = encode(Note("hello"), source, make_context(source))

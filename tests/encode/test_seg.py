@@ -206,7 +206,7 @@ def test_headers_that_are_elsewhere_than_the_grid_are_refused(source_of):
 def test_what_highdicom_refuses_is_a_permanent_error_that_names_the_object(source_of):
     source = source_of("ct")
 
-    with pytest.raises(PermanentError, match="the SEG object cannot be made: ValueError"):
+    with pytest.raises(PermanentError, match="the SEG_BINARY object cannot be made: ValueError"):
         segmentation(lungs(source), source, content_qualification="SOMETHING")
 
 

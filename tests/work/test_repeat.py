@@ -12,7 +12,7 @@ from node.work.product import load_product
 from tests.builders import ct_series
 from tests.builders.network import peer
 
-KINDS = {"0-seg.dcm", "1-sr.dcm", "2-sc.dcm"}
+KINDS = {"0-seg-binary.dcm", "1-sr-3d.dcm", "2-sc.dcm"}
 
 
 class Killed(BaseException):

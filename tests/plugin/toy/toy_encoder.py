@@ -7,10 +7,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from toy_task import Brightest
 
-from node.domain import ResultKind
+from node.domain import ObjectForm
 from node.encode.base import Encoded, write
 from node.encode.case import Case
-from node.encode.marking import uid
 
 
 @write.register
@@ -20,7 +19,7 @@ def write_brightest(result: Brightest, case: Case) -> list[Encoded]:
     pixels = np.clip((result.slice_ - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     ds = Dataset()
     ds.SOPClassUID = SecondaryCaptureImageStorage
-    ds.SOPInstanceUID = uid(case.context, ResultKind.SC.value, "instance")
+    ds.SOPInstanceUID = case.uid(ObjectForm.SC, "instance")
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
@@ -31,4 +30,4 @@ def write_brightest(result: Brightest, case: Case) -> list[Encoded]:
     ds.Rows, ds.Columns = pixels.shape
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
     ds.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
-    return [Encoded(ResultKind.SC, ds)]
+    return [Encoded(ObjectForm.SC, ds)]
