@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from engines.types import FloatArray, Grid, Result, Tensors, Volume
+from engines.types import FloatArray, Grid, LabelArray, Result, Tensors, Volume
 
 if TYPE_CHECKING:
+    from engines.device.prepare import Stored
+    from engines.device.sweep import Recipe
     from engines.package import Package
 
 
@@ -87,8 +89,47 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DeviceJob:
+    """A volume's whole way through a device, for those that can do more than run a network.
+
+    Parameters
+    ----------
+    stored
+        One volume per input channel, cut to `box`.
+    recipe
+        What to do with them.
+    box
+        Where they lie in the source: slices along k, j and i; all outside is background.
+    """
+
+    stored: Sequence[Stored]
+    recipe: Recipe
+    box: tuple[slice, slice, slice]
+
+
+class DeviceSession(Session, Protocol):
+    """A session that takes a volume's whole way: stored voxels up, labels down."""
+
+    def label(self, job: DeviceJob) -> LabelArray:
+        """Make a label map, uint8, axes (k, j, i), of the job's box.
+
+        Raises
+        ------
+        NotOnDevice
+            If the device cannot; `sweep` can.
+        InferenceError, NotFinite, OutOfMemory, DeviceLost
+            As for `run`; the device is as it was before.
+        """
+        ...
+
+
 class Backend(Protocol):
-    """How a model file runs."""
+    """How a model file runs.
+
+    It may also have ``default_device``, the device it runs on where nobody names one, and
+    ``labels_on_device``, true where its sessions are `DeviceSession`.
+    """
 
     name: str
 
@@ -155,4 +196,36 @@ class Task(Protocol):
         ...
 
 
-__all__ = ["Backend", "Prepared", "Session", "Slab", "Task", "WindowPlan"]
+class DeviceTask(Task, Protocol):
+    """A task whose volumes a device can take the whole way."""
+
+    def device_job(self, package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+        """Say what a device has to do, instead of `prepare`.
+
+        Raises
+        ------
+        NotOnDevice
+            If no device can do it.
+        InputError
+            If the volumes do not fit the package.
+        """
+        ...
+
+    def finish_labels(
+        self, package: Package, labels: LabelArray, job: DeviceJob, volumes: Sequence[Volume]
+    ) -> Result:
+        """Make a result on the source grid from what the device made of the job's box."""
+        ...
+
+
+__all__ = [
+    "Backend",
+    "DeviceJob",
+    "DeviceSession",
+    "DeviceTask",
+    "Prepared",
+    "Session",
+    "Slab",
+    "Task",
+    "WindowPlan",
+]

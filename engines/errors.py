@@ -10,6 +10,7 @@ EngineError
     ├── Timeout             the run took longer than the package's runtime.timeout_s
     ├── NotFinite           an output has NaN or infinity; a higher precision may do
     ├── OutOfMemory         the device has no room; a smaller batch or another device may do
+    ├── NotOnDevice         the device does not do this part of the work; the host does
     └── DeviceLost          the device's context is broken; only a new process can use it again
 """
 
@@ -66,6 +67,10 @@ class NotFinite(InferenceError):  # noqa: N818 - a state, not a mistake
 
 class OutOfMemory(InferenceError):  # noqa: N818 - the field's word
     """The device has no room for this input."""
+
+
+class NotOnDevice(InferenceError):  # noqa: N818 - a state, not a mistake
+    """A volume cannot be swept on the device; its network may still run there, window by window."""
 
 
 class DeviceLost(InferenceError):  # noqa: N818 - the field's word

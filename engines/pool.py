@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from engines import registry
-from engines.api import Backend, Prepared, Session, Slab, WindowPlan
+from engines.api import Backend, Session
 from engines.errors import (
     BackendUnavailable,
     DeviceLost,
@@ -24,23 +20,16 @@ from engines.errors import (
     PackageError,
 )
 from engines.package import Package
-from engines.serving.ladder import Rung, below, leads_elsewhere
+from engines.serving.ladder import Rung, below, lasts, leads_elsewhere
 from engines.serving.lane import Lane
+from engines.serving.places import Places
 from engines.serving.warm import Warm, cost_mb, machine_memory_mb
 from engines.serving.watch import Watched
-from engines.types import ClassificationResult, FloatArray, Provenance, Result, Volume
+from engines.serving.work import Work, on_device, on_host, sweeps
+from engines.types import ClassificationResult, Provenance, Result, Volume
 
 CPU_OVERLAP = 0.25
 """Largest overlap of windows on a CPU for packages with ``runtime.cpu: fast-only``."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A backend, where it runs, and why the ones before it do not."""
-
-    backend: Backend
-    device: str
-    notes: tuple[str, ...]
 
 
 class Pool:
@@ -49,10 +38,13 @@ class Pool:
     Safe to call from several threads: preparing and finishing run side by side, the model
     itself in as many lanes as there are. Whoever waits for a lane is served by priority.
 
+    Where the backend and the package allow it, the whole sweep is done on the device; the
+    result's provenance says whether it was, and if not, why.
+
     A run that fails is tried again where that can help: with a smaller batch where memory is
-    short, in float32 where the output of a reduced precision is not finite, and then with the
-    next backend. What was tried is in the result's provenance, and a batch or a backend that
-    memory has forced is kept for the package's next runs.
+    short, then with the sweep on the host, in float32 where the output of a reduced precision is
+    not finite, and then with the next backend. What was tried is in the result's provenance, and
+    what memory has forced, or a missing part, is kept for the package's next runs.
 
     Parameters
     ----------
@@ -95,14 +87,8 @@ class Pool:
             else (backend,)
         )
         threads = threads or max(1, (os.cpu_count() or 1) // lanes)
-        self._device = device
-        self._more = registry.candidates(preferred, threads=threads)
-        self._places: list[_Place] = []
-        self._choosing = Lock()
-        first = self._place(0)
-        if first is None:
-            raise BackendUnavailable("no backend is named")
-        on_cpu = first.device == "cpu"
+        self._places = Places(preferred, device, threads)
+        on_cpu = self._places[0].device == "cpu"
         self._warm = Warm(memory_mb or (machine_memory_mb() // 2 if on_cpu else None))
         self._lane = Lane(lanes if on_cpu else 1)
         self._rungs: dict[str, Rung] = {}
@@ -116,7 +102,7 @@ class Pool:
     @property
     def backend(self) -> str:
         """Where packages run first, such as ``"onnx on cpu"``."""
-        return _shown(self._places[0])
+        return str(self._places[0])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,23 +200,14 @@ class Pool:
     def _attempt(
         self, package: Package, rung: Rung, volumes: Sequence[Volume], priority: int
     ) -> tuple[Result, Provenance]:
-        task = registry.task(package.manifest.model.task)
-        notes = self._check_device(package, rung)
-        prepared = task.prepare(package, volumes)
-        if prepared.window:
-            window = _faster(prepared.window) if notes else prepared.window
-            batch = min(window.batch, rung.batch)
-            prepared = replace(prepared, window=replace(window, batch=batch))
+        work = self._ready(package, rung, volumes)
         with ExitStack() as held:
             held.enter_context(self._lane.hold(priority))
             session = held.enter_context(self._session(package, rung))
             limit_s = package.manifest.runtime.timeout_s
             # A sweep computes while its slabs are read: the lane is free after the last one.
             watched = Watched(session, package.name, limit_s, swept=held.close)
-            output = infer(package.batched(rung.batch), watched, prepared)
-            if prepared.window is None:
-                held.close()
-            result = task.finish(package, output, prepared, volumes)
+            result = work.run(watched, held.close)
         place = self._places[rung.place]
         provenance = Provenance(
             model=package.name,
@@ -239,9 +216,27 @@ class Pool:
             backend=place.backend.name,
             device=place.device,
             seconds=watched.seconds,
-            notes=(*place.notes, *rung.notes, *getattr(session, "notes", ()), *notes),
+            notes=(*place.notes, *rung.notes, *getattr(session, "notes", ()), *work.notes),
         )
         return result, provenance
+
+    def _ready(self, package: Package, rung: Rung, volumes: Sequence[Volume]) -> Work:
+        """Get a run ready, all of it that needs no model."""
+        fast = self._check_device(package, rung)
+        notes: tuple[str, ...] = fast
+        task = registry.task(package.manifest.model.task)
+        if self._on_device(package, rung):
+            found = on_device(task, package, volumes, rung.batch)
+            if not isinstance(found, str):
+                return found
+            notes = (f"swept on the host: {found}", *fast)
+        overlap = CPU_OVERLAP if fast else None
+        return on_host(task, package, volumes, rung.batch, most_overlap=overlap, notes=notes)
+
+    def _on_device(self, package: Package, rung: Rung) -> bool:
+        """Whether the whole sweep is to be done on the device."""
+        able = rung.on_device and self._places[rung.place].labels_on_device
+        return able and sweeps(package, registry.task(package.manifest.model.task))
 
     def _pass_gate(self, package: Package, volumes: Sequence[Volume], priority: int) -> None:
         """Ask the package's classifier, if it has one, whether the image is for this model."""
@@ -279,26 +274,15 @@ class Pool:
     def _below(self, package: Package, rung: Rung, error: EngineError) -> Rung:
         """Give the next way to run a package, kept where memory has forced it; else raise."""
         batch = package.manifest.infer.batch
-        found = below(rung, error, batch)
-        if found is None and leads_elsewhere(error) and (place := self._place(rung.place + 1)):
-            why = f"{_shown(place)} instead of {_shown(self._places[rung.place])}: {error}"
+        found = below(rung, error, batch, on_device=self._on_device(package, rung))
+        if found is None and leads_elsewhere(error) and (place := self._places.get(rung.place + 1)):
+            why = f"{place} instead of {self._places[rung.place]}: {error}"
             found = Rung(rung.place + 1, batch, notes=(*rung.notes, why))
         if found is None:
             raise error
-        if leads_elsewhere(error):
+        if lasts(error):
             self._rungs[package.digest] = found
         return found
-
-    def _place(self, number: int) -> _Place | None:
-        with self._choosing:
-            while len(self._places) <= number:
-                found = next(self._more, None)
-                if found is None:
-                    return None
-                backend, device, notes = found
-                device = device or self._device or registry.default_device(backend)
-                self._places.append(_Place(backend, device, notes))
-            return self._places[number]
 
     def _check_device(self, package: Package, rung: Rung) -> tuple[str, ...]:
         """Apply ``runtime.cpu``; returns what the result's provenance must say about it."""
@@ -314,47 +298,4 @@ class Pool:
         return (f"windows overlap by {CPU_OVERLAP} instead of {overlap} on the CPU",)
 
 
-def infer(package: Package, session: Session, prepared: Prepared) -> FloatArray | Iterator[Slab]:
-    """Run a loaded model over prepared input, the way the package says.
-
-    Parameters
-    ----------
-    package
-        Says whether the graph sees two or three axes, and how many slices per call.
-    session
-        Its model.
-    prepared
-        Tensor with axes (channel, k, j, i).
-
-    Returns
-    -------
-    ndarray or iterator of Slab
-        float32: axes (channel, k, j, i), or (channel,) where the graph answers for the
-        whole image. Slabs where `prepared` has a window: the model runs while they are taken.
-    """
-    if prepared.window is not None:
-        return session.sweep(prepared.tensor, prepared.window)
-    model = package.manifest.model
-    given, wanted = model.inputs[0].name, model.outputs[0].name
-    if model.ndim == 3:
-        whole: FloatArray = session.run({given: prepared.tensor[np.newaxis]})[wanted][0]
-        return whole
-    slices = prepared.tensor.swapaxes(0, 1)
-    size = package.manifest.infer.batch
-    parts = [
-        session.run({given: slices[start : start + size]})[wanted]
-        for start in range(0, len(slices), size)
-    ]
-    output: FloatArray = np.concatenate(parts)
-    return output[0] if output.ndim == 2 else output.swapaxes(0, 1)
-
-
-def _faster(window: WindowPlan) -> WindowPlan:
-    return replace(window, overlap=min(window.overlap, CPU_OVERLAP))
-
-
-def _shown(place: _Place) -> str:
-    return f"{place.backend.name} on {place.device}"
-
-
-__all__ = ["CPU_OVERLAP", "Pool", "infer"]
+__all__ = ["CPU_OVERLAP", "Pool"]

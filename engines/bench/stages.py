@@ -11,7 +11,7 @@ from typing import Final
 from engines import registry
 from engines.api import Prepared, Session, Slab, Task, WindowPlan
 from engines.package import Package
-from engines.pool import infer
+from engines.serving.work import infer
 from engines.types import FloatArray, Tensors, Volume
 from engines.window import sweep
 

@@ -145,6 +145,8 @@ class DeviceApi(Protocol):
 
         Raises
         ------
+        NotOnDevice
+            If the kernels are not compiled, or not for this device.
         KeyError
             If there is no such kernel.
         """

@@ -12,7 +12,7 @@ from engines.api import WindowPlan
 from engines.device import tables
 from engines.device.api import Buffer
 from engines.device.arena import Arena, pointer
-from engines.errors import InferenceError
+from engines.errors import NotFinite
 from engines.grid import Orientation, Sampling
 from engines.types import FloatArray, LabelArray
 from engines.window import cover, positions, weights
@@ -126,7 +126,7 @@ class Blend:
 
         Raises
         ------
-        InferenceError
+        NotFinite
             If the network's output was not finite.
         """
         labels, broken = np.empty(shape, dtype=np.uint8), np.empty(1, dtype=np.int32)
@@ -134,7 +134,7 @@ class Blend:
         self._arena.api.copy_out(broken, self._broken, self._arena.stream)
         self._arena.stream.synchronize()
         if broken[0]:
-            raise InferenceError("the network's output is not finite")
+            raise NotFinite("the network's output is not finite")
         return labels
 
     def _activate(self, until: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
-from engines.device.build import read_kernels
+from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, OutOfMemory
 from engines.types import Array
 
@@ -118,14 +118,13 @@ class CudaBindingsApi:
     Raises
     ------
     BackendUnavailable
-        If the package, the driver, the device or the compiled kernels are missing.
+        If the package, the driver or the device is missing.
     """
 
     def __init__(self, index: int = 0, *, kernels: bytes | None = None) -> None:
         self._driver = driver = Driver()
         self._device = driver.open(index)
-        self._kernels = driver.load(read_kernels() if kernels is None else kernels)
-        self._functions: dict[str, Any] = {}
+        self._functions = Functions(driver.load, driver.function, kernels)
 
     @property
     def name(self) -> str:
@@ -189,11 +188,9 @@ class CudaBindingsApi:
         stream: Stream,
     ) -> None:
         """Queue a kernel."""
-        if kernel not in self._functions:
-            self._functions[kernel] = self._driver.function(self._kernels, kernel)
+        function = self._functions[kernel]
         values = tuple(argument.item() for argument in arguments)
         types = tuple(_C_TYPES[type(argument)] for argument in arguments)
-        function = self._functions[kernel]
         self._driver(
             "cuLaunchKernel", function, *grid, *block, 0, stream.handle, (values, types), 0
         )
@@ -215,7 +212,8 @@ class CudaBindingsApi:
 
     def close(self) -> None:
         """Let the device go."""
-        self._driver("cuModuleUnload", self._kernels)
+        if self._functions.module is not None:
+            self._driver("cuModuleUnload", self._functions.module)
         self._driver("cuCtxPopCurrent")
         self._driver("cuDevicePrimaryCtxRelease", self._device)
 

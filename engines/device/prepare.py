@@ -12,7 +12,7 @@ from numpy import float32, int32, int64
 from engines.device import tables
 from engines.device.api import Buffer
 from engines.device.arena import Arena, pointer
-from engines.errors import InputError
+from engines.errors import InputError, NotOnDevice
 from engines.grid import Orientation, Sampling
 from engines.package.preprocess import CtZScoreStep, NormalizeStep, WindowStep, ZScoreStep
 
@@ -67,7 +67,9 @@ def prepare(
     Raises
     ------
     InputError
-        If a voxel type or a step is none that the device knows.
+        If a voxel type is none that the device knows.
+    NotOnDevice
+        If a step is none that the device knows.
     """
     voxels = int(np.prod(sampling.canvas))
     tensor = arena.floats(len(volumes), voxels) if len(volumes) > 1 else None
@@ -161,7 +163,7 @@ def _normalise(arena: Arena, channel: Buffer, voxels: int, step: NormalizeStep) 
             int64(voxels),
         )  # fmt: skip
     else:
-        raise InputError(f"normalisation by {step.kind} is not done on the device")
+        raise NotOnDevice(f"normalisation by {step.kind} is not done on the device")
 
 
 __all__ = ["PARTS", "Stored", "minima", "prepare"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
-from engines.device.build import read_kernels
+from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, OutOfMemory
 from engines.types import Array
 
@@ -96,7 +96,7 @@ class PycudaApi:
     Raises
     ------
     BackendUnavailable
-        If PyCUDA, the driver, the device or the compiled kernels are missing.
+        If PyCUDA, the driver or the device is missing.
     """
 
     def __init__(self, index: int = 0, *, kernels: bytes | None = None) -> None:
@@ -106,11 +106,9 @@ class PycudaApi:
             self._device = driver.Device(index)
             self._context = self._device.retain_primary_context()
             self._context.push()
-            code = read_kernels() if kernels is None else kernels
-            self._kernels = driver.module_from_buffer(code)
         except driver.Error as error:
             raise BackendUnavailable(f"there is no CUDA device {index}: {error}") from error
-        self._functions: dict[str, Any] = {}
+        self._functions = Functions(self._load, self._find, kernels)
 
     @property
     def name(self) -> str:
@@ -169,11 +167,6 @@ class PycudaApi:
         stream: Stream,
     ) -> None:
         """Queue a kernel."""
-        if kernel not in self._functions:
-            try:
-                self._functions[kernel] = self._kernels.get_function(kernel)
-            except self._driver.LogicError as error:
-                raise KeyError(f"there is no kernel {kernel!r}") from error
         function = self._functions[kernel]
         with errors(self._driver):
             function(*arguments, grid=grid, block=block, stream=_own(stream))
@@ -183,6 +176,18 @@ class PycudaApi:
         with errors(self._driver):
             self._context.pop()
             self._context.detach()
+
+    def _load(self, kernels: bytes) -> Any:
+        try:
+            return self._driver.module_from_buffer(kernels)
+        except self._driver.Error as error:
+            raise BackendUnavailable(f"the GPU kernels do not load: {error}") from error
+
+    def _find(self, module: Any, name: str) -> Any:
+        try:
+            return module.get_function(name)
+        except self._driver.LogicError as error:
+            raise KeyError(f"there is no kernel {name!r}") from error
 
 
 def load_driver() -> Any:

@@ -19,7 +19,7 @@ from engines.device.api import Buffer, DeviceApi, Stream
 from engines.device.arena import Arena
 from engines.device.blend import Blend, Way
 from engines.device.prepare import Stored, minima, prepare
-from engines.errors import InputError
+from engines.errors import InputError, NotOnDevice
 from engines.grid import Orientation, Sampling
 from engines.package.preprocess import NormalizeStep
 from engines.types import BoolArray, LabelArray
@@ -75,6 +75,9 @@ class Recipe:
         uint8 (256,): the label that each number of a channel stands for, 0 for none.
         Channel c is number c where channels compete, else c + 1; see
         `engines.tasks.segment`.
+    skip_empty
+        Whether windows that hold the least value of the network's input and nothing else are
+        not run. What that value is only the device knows.
     """
 
     orientation: Orientation
@@ -84,6 +87,7 @@ class Recipe:
     channels: int
     activation: Literal["softmax", "sigmoid", "none"]
     names: LabelArray
+    skip_empty: bool = False
 
     def unsupported(self) -> str | None:
         """Say why the device cannot follow this recipe, or None."""
@@ -118,8 +122,10 @@ def segment(
 
     Raises
     ------
+    NotOnDevice
+        If the device cannot follow the recipe, or has no kernels.
     InputError
-        If the device cannot follow the recipe, or the volumes do not fit it.
+        If the volumes do not fit the recipe.
     InferenceError
         If the network fails, or its output is not finite.
     OutOfMemory
@@ -128,7 +134,7 @@ def segment(
         If the device's context broke.
     """
     if (reason := recipe.unsupported()) is not None:
-        raise InputError(reason)
+        raise NotOnDevice(reason)
     shapes = [volume.voxels.shape for volume in volumes]
     expected = tuple(recipe.sampling.source[axis] for axis in np.argsort(recipe.orientation.axes))
     if not shapes or any(shape != expected for shape in shapes):
@@ -147,6 +153,7 @@ class _Sweep:
     def __init__(self, arena: Arena, network: Network, recipe: Recipe, inputs: int) -> None:
         self._arena, self._network, self._plan = arena, network, recipe.window
         self._size, self._inputs = recipe.sampling.canvas, inputs
+        self._skip_empty = recipe.skip_empty
         self._feed = arena.open_stream()
         self._voxels = int(np.prod(self._plan.patch))
         batch = self._plan.batch * self._voxels
@@ -158,7 +165,7 @@ class _Sweep:
         arena = self._arena
         corners = blend.corners
         padding = minima(arena, tensor, self._inputs, int(np.prod(self._size)))
-        empty = self._empty(tensor, corners)
+        empty = self._empty(tensor, corners, padding)
         batches = list(self._batches(corners, empty))
         self._feed.wait_for(arena.stream)
         if batches:
@@ -193,9 +200,9 @@ class _Sweep:
                 np.uint64(given.pointer + 4 * count * place), stream=self._feed,
             )  # fmt: skip
 
-    def _empty(self, tensor: Buffer, corners: list[Corner]) -> BoolArray:
+    def _empty(self, tensor: Buffer, corners: list[Corner], minima: Buffer) -> BoolArray:
         """Find the windows that need not be run: one number for each comes down."""
-        least = self._plan.skip_at_most
+        least = self._least(minima)
         if least is None:
             return np.zeros(len(corners), dtype=np.bool_)
         arena, count = self._arena, len(corners)
@@ -210,6 +217,15 @@ class _Sweep:
         arena.api.copy_out(found, most, arena.stream)
         arena.stream.synchronize()
         return np.asarray(found <= np.float32(least))
+
+    def _least(self, minima: Buffer) -> float | None:
+        """Say what a window must exceed somewhere to be run; None where all are."""
+        if not self._skip_empty:
+            return self._plan.skip_at_most
+        found = np.empty(self._inputs, dtype=np.float32)
+        self._arena.api.copy_out(found, minima, self._arena.stream)
+        self._arena.stream.synchronize()
+        return float(found.min())
 
     def _batches(self, corners: list[Corner], empty: BoolArray) -> Iterator[list[Corner]]:
         """Group the windows that are run; a batch has windows of one row of slices only."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import cast
 
-from engines.api import Session, Slab, WindowPlan
+from engines.api import DeviceJob, DeviceSession, Session, Slab, WindowPlan
 from engines.errors import Timeout
-from engines.types import FloatArray, Tensors
+from engines.types import FloatArray, LabelArray, Tensors
 
 
 class Watched:
     """A session of one run: counts the time inside the model, and ends the run at its limit.
 
     The limit is looked at before and after every call of the model and between the slabs of a
-    sweep. A call that has begun cannot be broken off: a run ends late by one call or slab.
+    sweep. A call that has begun cannot be broken off: a run ends late by one call or slab, and
+    one on a device, which is a single call, when it is done.
 
     Parameters
     ----------
     session
-        Does the work; stays the owner's to close.
+        Does the work; stays the owner's to close. `label` needs one that has it, too.
     name
         Of the package, for the message.
     limit_s
@@ -70,6 +72,20 @@ class Watched:
             yield slab
             began = self._check()
         self._swept()
+
+    def label(self, job: DeviceJob) -> LabelArray:
+        """Take a volume's whole way on the device, all of which counts as time inside the model.
+
+        Raises
+        ------
+        Timeout
+            If the limit has passed before or after it.
+        """
+        session = cast("DeviceSession", self._session)
+        began = self._check()
+        labels = session.label(job)
+        self.seconds += self._check() - began
+        return labels
 
     def close(self) -> None:
         """Do nothing: the owner closes the session."""

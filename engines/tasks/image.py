@@ -69,7 +69,7 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
     InputError
         If the volumes do not fit the package.
     """
-    _check(package, volumes)
+    check(package, volumes)
     box = foreground(package, volumes)
     volumes = [cut(volume, box) for volume in volumes]
     source = volumes[0].grid
@@ -81,7 +81,7 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
 
 def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
     preprocess = package.manifest.preprocess
-    voxels, valid = _clean(volume)
+    voxels, valid = cleaned(volume)
     voxels = way.orientation.apply(voxels)
     valid = None if valid is None else way.orientation.apply(valid)
     if package.manifest.model.ndim == 2:
@@ -97,8 +97,14 @@ def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
     return normalize(voxels, valid, preprocess.normalize)
 
 
-def _clean(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
-    """Set padding to the least valid value; also where the voxels are valid, None if all are."""
+def cleaned(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
+    """Set padding to the least valid value; also where the voxels are valid, None if all are.
+
+    Raises
+    ------
+    InputError
+        If all is padding, or a value is not finite.
+    """
     voxels = np.asarray(volume.voxels, dtype=np.float32)
     valid = None
     if volume.padding is not None and volume.padding.any():
@@ -111,15 +117,21 @@ def _clean(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
     return voxels, valid
 
 
-def _window(package: Package, tensor: FloatArray) -> WindowPlan | None:
+def window_plan(package: Package) -> WindowPlan | None:
+    """Say how a package's volumes are swept, but for which windows are empty; None: whole."""
     infer = package.manifest.infer
     if infer.mode != "sliding_window" or infer.patch is None:
         return None
     overlap = 0.5 if infer.overlap is None else infer.overlap
-    plan = WindowPlan(infer.patch, overlap, infer.blend or "gaussian", infer.batch)
-    if not infer.skip_empty:
+    blend = infer.blend or "gaussian"
+    return WindowPlan(infer.patch, overlap, blend, infer.batch, skipped=_background(package))
+
+
+def _window(package: Package, tensor: FloatArray) -> WindowPlan | None:
+    plan = window_plan(package)
+    if plan is None or not package.manifest.infer.skip_empty:
         return plan
-    return replace(plan, skip_at_most=float(tensor.min()), skipped=_background(package))
+    return replace(plan, skip_at_most=float(tensor.min()))
 
 
 def _background(package: Package) -> tuple[float, float]:
@@ -131,7 +143,14 @@ def _background(package: Package) -> tuple[float, float]:
     return (high if has_channel else low), low
 
 
-def _check(package: Package, volumes: Sequence[Volume]) -> None:
+def check(package: Package, volumes: Sequence[Volume]) -> None:
+    """Check that volumes are what a package takes, before anything is computed.
+
+    Raises
+    ------
+    InputError
+        If their number, shapes, spacing or places do not fit.
+    """
     channels = package.manifest.model.inputs[0].channels
     if len(volumes) != len(channels):
         names = ", ".join(channel.name for channel in channels)
@@ -168,4 +187,13 @@ def _same_place(grid: Grid, other: Grid) -> bool:
     return bool(np.abs(apart).max() <= POSITION_TOLERANCE_MM)
 
 
-__all__ = ["POSITION_TOLERANCE_MM", "SURE", "Route", "prepare", "route"]
+__all__ = [
+    "POSITION_TOLERANCE_MM",
+    "SURE",
+    "Route",
+    "check",
+    "cleaned",
+    "prepare",
+    "route",
+    "window_plan",
+]

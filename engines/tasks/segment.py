@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.api import Prepared, Slab
+from engines.api import DeviceJob, Prepared, Slab
 from engines.errors import InferenceError
 from engines.grid import Sampling
 from engines.package import Package
 from engines.tasks.activation import activate
-from engines.tasks.crop import cut_grid, foreground
+from engines.tasks.crop import Box, cut_grid, foreground
 from engines.tasks.image import prepare, route
 from engines.tasks.measure import measure
 from engines.tasks.morphology import clean
+from engines.tasks.on_device import device_job, label_names
 from engines.types import FloatArray, LabelArray, SegmentationResult, Volume
 
 SLAB_VOXELS = 1 << 20
@@ -64,13 +65,26 @@ class SegmentTask:
         slabs = _checked(output, (channels, *prepared.grid.shape))
         box = foreground(package, volumes)
         way = route(package, cut_grid(volumes[0].grid, box))
-        postprocess = package.manifest.postprocess
-        labels = label_map(slabs, way.sampling, postprocess.activation)
-        labelmap = np.zeros(volumes[0].grid.shape, dtype=np.uint8)
-        labelmap[box] = way.orientation.undo(_named(package, labels))
-        labelmap = clean(labelmap, volumes[0].grid, postprocess.steps)
-        found = measure(package, labelmap, volumes[0])
-        return SegmentationResult(labelmap, package.labels, found)
+        labels = label_map(slabs, way.sampling, package.manifest.postprocess.activation)
+        return _result(package, way.orientation.undo(_named(package, labels)), box, volumes[0])
+
+    def device_job(self, package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+        """Say what a device has to do; see `engines.tasks.on_device.device_job`."""
+        return device_job(package, volumes)
+
+    def finish_labels(
+        self, package: Package, labels: LabelArray, job: DeviceJob, volumes: Sequence[Volume]
+    ) -> SegmentationResult:
+        """Clean and measure the labels of a job's box, uint8, axes (k, j, i) of the source."""
+        return _result(package, labels, job.box, volumes[0])
+
+
+def _result(package: Package, labels: LabelArray, box: Box, volume: Volume) -> SegmentationResult:
+    """Put labels where they belong in the source, clean and measure them."""
+    labelmap = np.zeros(volume.grid.shape, dtype=np.uint8)
+    labelmap[box] = labels
+    labelmap = clean(labelmap, volume.grid, package.manifest.postprocess.steps)
+    return SegmentationResult(labelmap, package.labels, measure(package, labelmap, volume))
 
 
 def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> LabelArray:
@@ -177,14 +191,10 @@ def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]
 
 def _named(package: Package, labelmap: LabelArray) -> LabelArray:
     """Drop channels that the manifest gives no label."""
-    values = [0, *(label.value for label in package.labels)]
-    table = np.zeros(256, dtype=np.uint8)
-    table[values] = values
-    if np.array_equal(table[: max(values) + 1], np.arange(max(values) + 1)):
-        highest = int(labelmap.max(initial=0))
-        if highest <= max(values):
-            return labelmap
-    return table[labelmap]
+    names = label_names(package)
+    highest = int(labelmap.max(initial=0))
+    known = np.array_equal(names[: highest + 1], np.arange(highest + 1))
+    return labelmap if known else names[labelmap]
 
 
 __all__ = ["SLAB_VOXELS", "THRESHOLD", "SegmentTask", "label_map"]

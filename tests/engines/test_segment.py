@@ -15,7 +15,7 @@ from engines import registry
 from engines.api import Slab, WindowPlan
 from engines.errors import InferenceError, InputError
 from engines.grid import Sampling
-from engines.pool import infer
+from engines.serving.work import infer
 from engines.tasks.segment import label_map
 from tests.engines import builders
 from tests.engines.test_grid import SIGNED_PERMUTATIONS, centres

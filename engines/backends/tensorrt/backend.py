@@ -43,6 +43,7 @@ class TensorRTBackend:
 
     name = "tensorrt"
     default_device = "cuda"
+    labels_on_device = True
 
     def __init__(
         self,

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from engines.api import Slab, WindowPlan
+from engines.api import DeviceJob, Slab, WindowPlan
 from engines.backends.tensorrt.builder import Names, complaints
 from engines.backends.tensorrt.flavour import Flavour
 from engines.backends.tensorrt.profiles import Profile, Shape
 from engines.device.api import Buffer, DeviceApi, Stream
+from engines.device.sweep import segment
 from engines.errors import DeviceLost, InferenceError, NotFinite, OutOfMemory
-from engines.types import Array, FloatArray, Tensors
+from engines.types import Array, FloatArray, LabelArray, Tensors
 from engines.window import sweep
 
 Result = TypeVar("Result")
@@ -144,6 +145,29 @@ class TensorRTSession:
         """Run a whole volume (C, k, j, i), window by window: blended slabs in order of k."""
         given, wanted = self._names.given, self._names.wanted
         return sweep(lambda batch: self.run({given: batch})[wanted], volume, plan)
+
+    def label(self, job: DeviceJob) -> LabelArray:
+        """Take a volume's whole way on the GPU: labels uint8, axes (k, j, i), of the job's box.
+
+        Raises
+        ------
+        NotOnDevice
+            If the recipe has a step that the kernels have not, or there are no kernels.
+        InferenceError
+            If the plan does not take the windows, or the output is not finite.
+        OutOfMemory
+            If the GPU has no room; all that the session held is free then.
+        DeviceLost
+            If the context of this process is broken.
+        """
+        precision = "" if self._loaded is None else self._loaded.precision
+        try:
+            return self.on_device(lambda api: segment(api, self, job.stored, job.recipe))
+        except NotFinite as error:
+            raise NotFinite(str(error), precision) from error
+        except OutOfMemory:
+            self.on_device(lambda _: self._free())
+            raise
 
     def on_device(self, work: Callable[[DeviceApi], Result]) -> Result:
         """Do some work with the device, in its thread, and wait for it.

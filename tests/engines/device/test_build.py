@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from engines.device import build
-from engines.errors import BackendUnavailable
+from engines.device.functions import Functions
+from engines.errors import BackendUnavailable, NotOnDevice
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc: the CUDA toolkit is optional")
@@ -31,3 +32,35 @@ def test_without_nvcc_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BackendUnavailable, match="install the CUDA toolkit"):
         build.compile_kernels(tmp_path / "kernels.fatbin")
+
+
+def test_kernels_are_loaded_once_and_only_when_one_is_launched():
+    loaded = []
+    functions = Functions(
+        lambda fatbin: loaded.append(fatbin) or "module",
+        lambda module, name: f"{name} of {module}",
+        b"fatbin",
+    )
+    assert not loaded
+    assert [functions["label"], functions["gather"], functions["label"]] == [
+        "label of module",
+        "gather of module",
+        "label of module",
+    ]
+    assert loaded == [b"fatbin"]
+
+
+def test_without_compiled_kernels_only_the_kernels_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "FATBIN", tmp_path / "kernels.fatbin")
+    functions = Functions(lambda fatbin: fatbin, lambda module, name: name)
+    with pytest.raises(NotOnDevice, match=r"not compiled \(kernels\.fatbin is missing\).*make ker"):
+        functions["label"]
+
+
+def test_kernels_that_the_device_does_not_take_are_missing_too():
+    def refuse(fatbin):
+        raise BackendUnavailable("the GPU kernels do not load: no binary for this GPU")
+
+    functions = Functions(refuse, lambda module, name: name, b"fatbin")
+    with pytest.raises(NotOnDevice, match="no binary for this GPU"):
+        functions["label"]

@@ -18,9 +18,10 @@ from engines.api import WindowPlan
 from engines.device.host import HostApi
 from engines.device.prepare import Stored
 from engines.device.sweep import Recipe, segment
-from engines.errors import InferenceError, InputError, OutOfMemory
+from engines.errors import InputError, NotFinite, NotOnDevice, OutOfMemory
 from engines.tasks.activation import activate
 from engines.tasks.image import route
+from engines.tasks.on_device import label_names
 from engines.tasks.segment import SegmentTask
 from engines.types import Volume
 from engines.window import stitch, sweep
@@ -108,9 +109,6 @@ def packaged(tmp_path, *, classes=2, inputs=1, activation="softmax", **changes):
 
 def recipe_of(package, grid, plan):
     way = route(package, grid)
-    names = np.zeros(256, np.uint8)
-    for label in package.labels:
-        names[label.value] = label.value
     manifest = package.manifest
     return Recipe(
         way.orientation,
@@ -119,7 +117,7 @@ def recipe_of(package, grid, plan):
         plan,
         manifest.model.outputs[0].channels,
         manifest.postprocess.activation,
-        names,
+        label_names(package),
     )
 
 
@@ -258,14 +256,14 @@ def test_a_device_without_room_says_so_and_keeps_nothing(tmp_path):
     assert api.used == 0
 
 
-def test_an_output_that_is_not_finite_is_an_inference_error(tmp_path):
+def test_an_output_that_is_not_finite_is_said_to_be_so(tmp_path):
     package = packaged(tmp_path, preprocess__normalize=[])
     grid = builders.grid((9, 12, 14))
     voxels = ct(grid.shape).astype(np.float32)
     voxels[4, 4, 4] = np.float32(3e38)
     recipe = recipe_of(package, grid, WindowPlan((8, 10, 12), 0.5, "gaussian"))
     network = OnnxOnHost(convolution(1, 2, scale=1000), 2)
-    with pytest.raises(InferenceError, match="not finite"):
+    with pytest.raises(NotFinite, match="not finite"):
         segment(HostApi(), network, [Stored(voxels)], recipe)
 
 
@@ -275,7 +273,7 @@ def test_what_the_device_cannot_follow_is_refused(tmp_path):
     grid = builders.grid((9, 12, 14))
     recipe = recipe_of(package, grid, WindowPlan((8, 10, 12), 0.5, "gaussian"))
     network = OnnxOnHost(package.model_path.read_bytes(), 2)
-    with pytest.raises(InputError, match="percentile"):
+    with pytest.raises(NotOnDevice, match="percentile"):
         segment(HostApi(), network, [Stored(ct(grid.shape))], recipe)
 
 

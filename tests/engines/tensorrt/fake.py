@@ -28,8 +28,9 @@ from engines.backends.tensorrt.backend import TensorRTBackend
 from engines.backends.tensorrt.driver import Gpu
 from engines.backends.tensorrt.flavour import Flavour
 from engines.backends.tensorrt.machine import Machine
+from engines.backends.tensorrt.rounding import rounded
 from engines.device.host import COMPILERS, HostApi
-from engines.errors import DeviceLost, OutOfMemory
+from engines.errors import DeviceLost, NotOnDevice, OutOfMemory
 
 GPU = Gpu("Paper GPU", "9.0", "13.0", 1 << 34)
 MAGIC = b"paper plan\n"
@@ -47,29 +48,42 @@ class Base:
 
 
 class Device(HostApi):
-    """The host as a device that belongs to one thread and is full at the Nth allocation."""
+    """The host as a device: it knows the threads that opened it, and is full at some allocation.
 
-    def __init__(self, full_at: int = 0) -> None:
+    Parameters
+    ----------
+    full_at
+        Which allocation fails, from 1.
+    room
+        Bytes that may be allocated at once.
+    no_kernels
+        Why it cannot launch a kernel.
+    """
+
+    def __init__(
+        self, full_at: int = 0, *, room: int = 1 << 32, no_kernels: str | None = None
+    ) -> None:
         if "CI" not in os.environ and not any(map(shutil.which, COMPILERS)):
             pytest.skip("the host plays a device only where there is a C++ compiler")
-        super().__init__()
-        self._full_at, self._allocations = full_at, 0
+        super().__init__(room=room)
+        self._full_at, self._no_kernels = full_at, no_kernels
+        self.allocations = self.bytes_up = self.bytes_down = 0
         self.streams: dict[int, Any] = {}
-        self._owner = 0
+        self._owners: Counter[int] = Counter()
 
     def open(self) -> Device:
-        """Belong to the calling thread from now on, as a CUDA context does."""
-        self._owner = threading.get_ident()
+        """Be current in the calling thread from now on, as a CUDA context is."""
+        self._owners[threading.get_ident()] += 1
         return self
 
     def _check_thread(self) -> None:
-        if threading.get_ident() != self._owner:
+        if not self._owners[threading.get_ident()]:
             raise DeviceLost("invalid device context")
 
     def allocate(self, nbytes: int):
         self._check_thread()
-        self._allocations += 1
-        if self._allocations == self._full_at:
+        self.allocations += 1
+        if self.allocations == self._full_at:
             raise OutOfMemory("the paper device is full")
         return super().allocate(nbytes)
 
@@ -81,15 +95,24 @@ class Device(HostApi):
 
     def copy_in(self, buffer, host, stream) -> None:
         self._check_thread()
+        self.bytes_up += host.nbytes
         super().copy_in(buffer, host, stream)
 
     def copy_out(self, host, buffer, stream) -> None:
         self._check_thread()
+        self.bytes_down += host.nbytes
         super().copy_out(host, buffer, stream)
+
+    def launch(self, kernel, grid, block, arguments, stream) -> None:
+        self._check_thread()
+        if self._no_kernels is not None:
+            raise NotOnDevice(self._no_kernels)
+        super().launch(kernel, grid, block, arguments, stream)
 
     def close(self) -> None:
         self._check_thread()
         super().close()
+        self._owners[threading.get_ident()] -= 1
 
 
 class Fake:
@@ -101,15 +124,15 @@ class Fake:
         Name of a call → what it gives instead of doing its work.
     says
         Line that goes to the log, as an error, when such a call is made.
-    full_at
-        Which allocation fails, from 1.
+    device
+        As for `Device`.
     """
 
     def __init__(
-        self, answers: dict[str, Any] | None = None, *, says: str = "", full_at: int = 0
+        self, answers: dict[str, Any] | None = None, *, says: str = "", **device: Any
     ) -> None:
         self.answers, self.says = answers or {}, says
-        self.device = Device(full_at)
+        self.device = Device(**device)
         self.calls: list[str] = []
         self.version = "11.4.0"
 
@@ -271,7 +294,9 @@ class Engine:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         self.session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            rounded(model) if has_half(model) else model,
+            options,
+            providers=["CPUExecutionProvider"],
         )
 
     @property
@@ -375,6 +400,13 @@ class Context:
     def _run(self, batch: np.ndarray) -> np.ndarray:
         given, wanted = self._engine.names
         return self._engine.session.run([wanted], {given: batch})[0]
+
+
+def has_half(model: bytes) -> bool:
+    """Whether a graph casts to half precision somewhere."""
+    nodes = onnx.load_model_from_string(model).graph.node
+    casts = [node.attribute[0].i for node in nodes if node.op_type == "Cast"]
+    return onnx.TensorProto.FLOAT16 in casts
 
 
 def at(address: int, shape: tuple[int, ...]) -> np.ndarray:

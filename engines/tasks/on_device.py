@@ -1,0 +1,96 @@
+"""From a package and its volumes to what a device has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.api import DeviceJob
+from engines.device.prepare import Stored
+from engines.device.sweep import Recipe
+from engines.errors import NotOnDevice
+from engines.package import Package
+from engines.tasks.crop import cut, foreground
+from engines.tasks.image import check, cleaned, route, window_plan
+from engines.types import FloatArray, LabelArray, Volume
+
+OF_THE_IMAGE = ("zscore",)
+"""Normalisations of the device that take statistics, in which padding must not count."""
+
+
+def device_job(package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+    """Say what a device has to do to label volumes as a package wants.
+
+    Parameters
+    ----------
+    package
+        Of task segment.
+    volumes
+        One per input channel, all on one grid.
+
+    Raises
+    ------
+    NotOnDevice
+        If a device cannot do it; the message says which part.
+    InputError
+        If the volumes do not fit the package.
+    """
+    plan = window_plan(package)
+    if plan is None:
+        raise NotOnDevice("only a sweep of windows is done on the device")
+    check(package, volumes)
+    box = foreground(package, volumes)
+    manifest = package.manifest
+    way = route(package, cut(volumes[0], box).grid)
+    recipe = Recipe(
+        way.orientation,
+        way.sampling,
+        manifest.preprocess.normalize,
+        plan,
+        manifest.model.outputs[0].channels,
+        manifest.postprocess.activation,
+        label_names(package),
+        manifest.infer.skip_empty,
+    )
+    if (reason := recipe.unsupported()) is not None:
+        raise NotOnDevice(reason)
+    stored = [_stored(package, cut(volume, box)) for volume in volumes]
+    return DeviceJob(stored, recipe, box)
+
+
+def label_names(package: Package) -> LabelArray:
+    """Map the number of an output channel to its label, 0 where the manifest has none.
+
+    uint8 (256,); channel c is number c where channels compete, else c + 1.
+    """
+    names = np.zeros(256, dtype=np.uint8)
+    values = [label.value for label in package.labels]
+    names[values] = values
+    return names
+
+
+def _stored(package: Package, volume: Volume) -> Stored:
+    voxels, valid = cleaned(volume)
+    if valid is not None:
+        for step in package.manifest.preprocess.normalize:
+            if step.kind in OF_THE_IMAGE:
+                raise NotOnDevice(f"the image has padding, which {step.kind} must not count")
+    return Stored(_small(voxels))
+
+
+def _small(voxels: FloatArray) -> npt.NDArray[np.int16] | FloatArray:
+    """Give voxels as int16 where that changes none of them: half the bytes to bring up."""
+    small = np.empty(voxels.shape, dtype=np.int16)
+    limits = np.iinfo(np.int16)
+    for whole, plane in zip(small, voxels, strict=True):
+        if plane.min() < limits.min or plane.max() > limits.max:
+            return voxels
+        whole[...] = plane
+        if not np.array_equal(whole, plane):
+            return voxels
+    return small
+
+
+__all__ = ["OF_THE_IMAGE", "device_job", "label_names"]
