@@ -16,7 +16,7 @@ INPUTS ?= 1000000
 KILLS ?= 500
 MINUTES ?= 10
 
-DEBIAN_PACKAGES = orthanc dcmtk postgresql
+DEBIAN_PACKAGES = orthanc orthanc-dicomweb dcmtk postgresql
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
 .PHONY: demo test check format test-deps bench fuzz crash soak kernels import-proof clean

@@ -21,7 +21,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from node.deliver.scu import send
 from node.domain import DeliveryState, Outcome
 from tests.builders import ct_series, write
@@ -29,14 +29,14 @@ from tests.builders.network import free_port
 from tests.deliver.peers import dcmtk, storescp
 from tests.deliver.pynetdicom_scu import send as send_by_pynetdicom
 
-Sender = Callable[[Sequence[Path], Destination], None]
+Sender = Callable[[Sequence[Path], DimseDestination], None]
 STORESCU = "storescu (DCMTK)"
 
 
 def by(sender: Callable[..., None]) -> Sender:
     """Make sure that every object arrives."""
 
-    def run(paths: Sequence[Path], destination: Destination) -> None:
+    def run(paths: Sequence[Path], destination: DimseDestination) -> None:
         outcomes: list[Outcome] = []
         sender(paths, destination, "WETREAD", lambda _path, outcome: outcomes.append(outcome))
         assert [o.state for o in outcomes] == [DeliveryState.DELIVERED] * len(paths)
@@ -44,7 +44,7 @@ def by(sender: Callable[..., None]) -> Sender:
     return run
 
 
-def by_storescu(paths: Sequence[Path], destination: Destination) -> None:
+def by_storescu(paths: Sequence[Path], destination: DimseDestination) -> None:
     """Send with DCMTK, Nagle's algorithm off."""
     subprocess.run(
         [

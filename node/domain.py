@@ -66,6 +66,22 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class Proof(StrEnum):
+    """Whether a destination has proven that it holds what it was sent."""
+
+    AWAITED = "awaited"
+    PROVEN = "proven"
+    ALARMED = "alarmed"
+    """It has not, in spite of everything: somebody has to look."""
+
+
+class ProofMethod(StrEnum):
+    """How a destination proves that it holds an object."""
+
+    STORAGE_COMMITMENT = "storage commitment"
+    QUERY = "query"
+
+
 class ResultKind(StrEnum):
     """The kinds of object a model's result is written as; in this order they are sent.
 
@@ -302,7 +318,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one C-STORE of one object came to.
+    """What one C-STORE or STOW-RS of one object came to.
 
     Parameters
     ----------
@@ -310,11 +326,14 @@ class Outcome:
         DIMSE status of the response, None where there was none.
     reason
         Empty where the object was delivered without remark.
+    not_taken
+        Whether the destination takes no object of this SOP class or transfer syntax at all.
     """
 
     state: DeliveryState
     status: int | None
     reason: str
+    not_taken: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from node.cli.demo_config import demo_configuration
 from node.cli.demo_data import DemoStudy, demo_studies
 from node.cli.demo_pacs import DemoPacs
 from node.cli.demo_report import statements
+from node.config.destination import DimseDestination
 from node.config.load import load_config
-from node.config.model import Destination
 from node.deliver import scu
 from node.domain import ENDED, MANUFACTURER, StudyState
 from node.errors import TransientError
@@ -61,7 +61,7 @@ def demo(output: Path, models_dir: Path, keep: bool) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="wetread-demo-") as scratch:
         node_port, web_port = _free_port(), _free_port()
-        node = Destination(ae_title="WETREAD", host="127.0.0.1", port=node_port)
+        node = DimseDestination(ae_title="WETREAD", host="127.0.0.1", port=node_port)
         pacs = DemoPacs(output / "pacs", "DEMOPACS", route_to=node)
         for old in pacs.folder.glob("*.dcm"):
             old.unlink()
@@ -101,7 +101,7 @@ def _run_studies(
 ) -> None:
     """Send each study to the PACS, wait until the node has settled it, and show the outcome."""
     stores = open_stores(load_config(config_file))
-    modality = Destination(ae_title="DEMOPACS", host="127.0.0.1", port=pacs_port)
+    modality = DimseDestination(ae_title="DEMOPACS", host="127.0.0.1", port=pacs_port)
     failed = False
     for case in cases:
         uid = str(dcmread(case.files[0], stop_before_pixels=True).StudyInstanceUID)
@@ -177,7 +177,7 @@ def _show(
 
 
 @contextmanager
-def _running_node(config_file: Path, node: Destination, log_file: Path) -> Iterator[None]:
+def _running_node(config_file: Path, node: DimseDestination, log_file: Path) -> Iterator[None]:
     """Run ``wetread run`` until the block ends."""
     command = [sys.executable, "-m", "node", "run", "--config", str(config_file)]
     with log_file.open("wb") as log_stream:
@@ -190,7 +190,9 @@ def _running_node(config_file: Path, node: Destination, log_file: Path) -> Itera
             process.wait()
 
 
-def _wait_for_echo(node: Destination, process: subprocess.Popen[bytes], log_file: Path) -> None:
+def _wait_for_echo(
+    node: DimseDestination, process: subprocess.Popen[bytes], log_file: Path
+) -> None:
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -19,7 +19,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from node.deliver.scu import send
 from node.dimse import VERIFICATION
 from node.errors import TransientError
@@ -35,7 +35,7 @@ class DemoPacs:
         nowhere.
     """
 
-    def __init__(self, folder: Path, ae_title: str, route_to: Destination | None) -> None:
+    def __init__(self, folder: Path, ae_title: str, route_to: DimseDestination | None) -> None:
         self.folder = folder
         self.ae_title = ae_title
         self._route_to = route_to

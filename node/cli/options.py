@@ -13,7 +13,8 @@ from node.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.app.stores import Stores
-    from node.config.model import Config, Destination
+    from node.config.destination import Destination
+    from node.config.model import Config
 
 CONFIG_VARIABLE = "WETREAD_CONFIG"
 

@@ -1,4 +1,4 @@
-"""``wetread echo`` and ``wetread send``: the node as a storage SCU by hand."""
+"""``wetread echo`` and ``wetread send``: the node as a sender by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 from pydicom.misc import is_dicom
 
 from node.cli.options import config_option, find_destination, read_config
-from node.deliver import scu
+from node.deliver import kinds
 from node.domain import DeliveryState, Outcome
 from node.errors import TransientError
 
@@ -17,14 +17,14 @@ from node.errors import TransientError
 @click.argument("destination")
 @config_option
 def echo(destination: str, config_file: Path) -> None:
-    """Ask DESTINATION for a C-ECHO."""
+    """Ask DESTINATION for a C-ECHO; one of kind dicomweb for a QIDO-RS answer."""
     config = read_config(config_file)
     peer = find_destination(config, destination)
     try:
-        scu.echo(peer, config.receive.ae_title)
+        kinds.verify(peer, config.receive.ae_title)
     except TransientError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{destination}: {peer.ae_title} at {peer.host}:{peer.port} answers")
+    click.echo(f"{destination}: {kinds.address(peer)} answers")
 
 
 @click.command()
@@ -49,7 +49,7 @@ def send(folder: Path, destination: str, config_file: Path) -> None:
                 failed.append(f"{path}: {outcome.reason}")
 
         try:
-            scu.send(files, peer, config.receive.ae_title, report)
+            kinds.send(files, peer, config.receive.ae_title, report)
         except TransientError as error:
             raise click.ClickException(str(error)) from error
     for line in failed:

@@ -15,9 +15,12 @@ from typing import Any, Final
 
 import yaml
 
-from node.config.model import Config, Destination, Receive, Web
+from node.config.destination import DIMSE, DimseDestination, kind_of
+from node.config.model import Config, Receive, Web
 from node.config.problem import Location, Severity, suggestion
 
+SECRET_FILES: Final = ("password_file", "bearer_file", "headers_file")
+"""Keys of a destination that name a file which must be there."""
 ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - names it, does not bind it
 
 
@@ -123,20 +126,43 @@ def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
     for name, destination in _mapping(data.get("destinations")).items():
         destination = _mapping(destination)
         here: Location = ("destinations", name)
+        if kind_of(destination) != DIMSE:
+            continue
+        yield from _commitment(destination, here, receive)
         if _is_this_node(destination, receive):
             message = "this is the node itself: its results would come back as new studies"
             yield Finding(here, message)
         elif destination.get("ae_title") == own_title:
             message = f"has the node's own AE title {own_title!r}; every AE title should be unique"
             yield Finding((*here, "ae_title"), message, Severity.NOTE)
-        if destination.get("storage_commitment") is True:
-            message = "accepted, but this version does not ask for commitment"
-            yield Finding((*here, "storage_commitment"), message, Severity.NOTE)
+
+
+def _commitment(
+    destination: dict[str, Any], here: Location, receive: dict[str, Any]
+) -> Iterator[Finding]:
+    """Say why the report of a storage commitment might not get in."""
+    if destination.get("proof") != "storage_commitment":
+        return
+    own_title = receive.get("ae_title", _default(Receive, "ae_title"))
+    peers = {_mapping(peer).get("ae_title") for peer in _list(receive.get("accept_from"))}
+    message = ""
+    if destination.get("ae_title") not in peers:
+        message = (
+            "most archives report storage commitment on an association of their own, and "
+            "receive.accept_from does not let this one in"
+        )
+    elif destination.get("calling_ae_title", own_title) != own_title:
+        message = (
+            "the archive will report to the calling AE title used here, and receive.ae_title "
+            "is another one"
+        )
+    if message:
+        yield Finding((*here, "proof"), message, Severity.NOTE)
 
 
 def _is_this_node(destination: dict[str, Any], receive: dict[str, Any]) -> bool:
     """Whether results sent there arrive at the node's own storage SCP."""
-    port = destination.get("port", _default(Destination, "port"))
+    port = destination.get("port", _default(DimseDestination, "port"))
     if port != receive.get("port", _default(Receive, "port")):
         return False
     host = destination.get("host")
@@ -152,13 +178,17 @@ def _is_this_node(destination: dict[str, Any], receive: dict[str, Any]) -> bool:
 
 
 def _paths(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
-    tls = _mapping(_mapping(data.get("receive")).get("tls"))
     places: list[tuple[Location, Any]] = [
         (("data_dir",), data.get("data_dir")),
         (("models_dir",), data.get("models_dir")),
     ]
-    for key in ("certificate", "key", "ca"):
-        places.append((("receive", "tls", key), tls.get(key)))
+    sections: list[tuple[Location, Any]] = [(("receive",), data.get("receive"))]
+    for name, destination in _mapping(data.get("destinations")).items():
+        sections.append((("destinations", name), destination))
+    for place, section in sections:
+        tls = _mapping(_mapping(section).get("tls"))
+        places += [((*place, "tls", key), tls.get(key)) for key in ("certificate", "key", "ca")]
+        places += [((*place, key), _mapping(section).get(key)) for key in SECRET_FILES]
     for location, path in places:
         if not isinstance(path, str):
             continue
@@ -166,7 +196,7 @@ def _paths(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
             yield Finding(location, "empty; expected a path")
         elif path.startswith("~"):
             yield Finding(location, "'~' is not filled in; write the whole path")
-        elif "tls" in location and (trouble := _unreadable_file(resolved(folder, path))):
+        elif len(location) > 1 and (trouble := _unreadable_file(resolved(folder, path))):
             yield Finding(location, trouble)
 
 

@@ -79,8 +79,14 @@ def render_reference() -> str:
     """Write ``docs/reference/configuration.md``."""
     schema = json_schema()
     parts = [_INTRODUCTION.format(example=EXAMPLE), "## Top level\n", _table(schema, schema)]
-    for path, section in _sections(schema, schema, ""):
-        parts += [f"## `{path}`\n", f"{section['description']}\n", _table(schema, section)]
+    shown: set[tuple[str, str]] = set()
+    for path, name, section in _sections(schema, schema, ""):
+        if (path, name) in shown:
+            continue  # two kinds of a section have it in common
+        shown.add((path, name))
+        kind = section["properties"].get("kind", {}).get("const")
+        heading = f"## `{path}`" + (f" of `kind: {kind}`" if kind else "")
+        parts += [f"{heading}\n", f"{section['description']}\n", _table(schema, section)]
         if path == "rules[]":
             parts.append(_conditions())
     return "\n".join(parts)
@@ -88,32 +94,40 @@ def render_reference() -> str:
 
 def _sections(
     schema: Mapping[str, Any], section: Mapping[str, Any], prefix: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each section below one, with its path, depth first; conditions have their own part."""
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each section below one, depth first, with its path and its name in the schema.
+
+    Conditions have their own part.
+    """
     for key, described in section["properties"].items():
-        suffix, reference = _inner(described)
-        name = reference.rpartition("/")[2]
-        if not name:
-            continue
-        path = f"{prefix}{key}{suffix}"
-        yield path, schema["$defs"][name]
-        yield from _sections(schema, schema["$defs"][name], f"{path}.")
+        suffix, references = _inner(described)
+        for reference in references:
+            name, path = reference.rpartition("/")[2], f"{prefix}{key}{suffix}"
+            yield path, name, schema["$defs"][name]
+            yield from _sections(schema, schema["$defs"][name], f"{path}.")
 
 
-def _inner(described: Mapping[str, Any]) -> tuple[str, str]:
-    """Find the section a key leads to: how its path goes on, and the reference ("" if none)."""
+def _inner(described: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Find the sections a key leads to: how its path goes on, and the references to them.
+
+    More than one where a section is of several kinds.
+    """
     if "$ref" in described:
-        return "", described["$ref"]
+        return "", [described["$ref"]]
     if "$ref" in described.get("items", {}):
-        return "[]", described["items"]["$ref"]
+        return "[]", [described["items"]["$ref"]]
     named = described.get("patternProperties") or {"": described.get("additionalProperties")}
     for value in named.values():
-        if isinstance(value, dict) and "$ref" in value:
-            return ".NAME", value["$ref"]
-    for option in described.get("anyOf", ()):
-        if "$ref" in option:
-            return "", option["$ref"]
-    return "", ""
+        if isinstance(value, dict) and (found := _references(value)):
+            return ".NAME", found
+    return "", _references(described)
+
+
+def _references(described: Mapping[str, Any]) -> list[str]:
+    options = described.get("oneOf") or [described, *described.get("anyOf", ())]
+    found = [option["$ref"] for option in options if "$ref" in option]
+    # A union of kinds has nothing but sections; a condition may also be a plain value.
+    return found if "oneOf" not in described or len(found) == len(options) else []
 
 
 def _table(schema: Mapping[str, Any], section: Mapping[str, Any]) -> str:
@@ -131,7 +145,7 @@ def _description(schema: Mapping[str, Any], described: Mapping[str, Any]) -> str
     """The key's own description; pydantic leaves out one that its section repeats."""
     if "description" in described:
         return str(described["description"])
-    name = described["$ref"].rpartition("/")[2]
+    name = _references(described)[0].rpartition("/")[2]
     return str(schema["$defs"][name]["description"])
 
 
@@ -146,12 +160,14 @@ def _default(described: Mapping[str, Any]) -> str:
 
 def _type(described: Mapping[str, Any]) -> str:
     """Say in words which values a key takes."""
-    suffix, reference = _inner(described)
-    if reference:
+    suffix, references = _inner(described)
+    if references:
         return {"": "section", "[]": "list of sections", ".NAME": "sections by name"}[suffix]
     options = [o for o in described.get("anyOf", ()) if o.get("type") != "null"]
     if options:
         return _type(options[0])
+    if "const" in described:
+        return f"`{described['const']}`"
     if "enum" in described:
         return ", ".join(f"`{value}`" for value in described["enum"])
     kind = described["type"]

@@ -15,6 +15,7 @@ from node.config.checks import cross_check, resolved
 from node.config.messages import problems_of
 from node.config.model import Config
 from node.config.problem import Problem, Severity, key_path
+from node.config.section import Section
 from node.config.tree import Tree, read_tree
 from node.errors import ConfigError
 
@@ -81,17 +82,20 @@ def _validate(tree: Tree, folder: Path) -> tuple[Config | None, list[Problem]]:
 
 def _with_whole_paths(config: Config, folder: Path) -> Config:
     """Make the paths of a configuration absolute, so that the working directory is no matter."""
-    receive = config.receive
-    if tls := receive.tls:
-        whole = {name: resolved(folder, getattr(tls, name)) for name in type(tls).model_fields}
-        receive = receive.model_copy(update={"tls": tls.model_copy(update=whole)})
-    return config.model_copy(
-        update={
-            "data_dir": resolved(folder, config.data_dir),
-            "models_dir": resolved(folder, config.models_dir),
-            "receive": receive,
-        }
-    )
+    whole: Config = _whole(config, folder)
+    return whole
+
+
+def _whole(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return resolved(folder, value)
+    if isinstance(value, dict):
+        return {key: _whole(each, folder) for key, each in value.items()}
+    if isinstance(value, Section):
+        parts = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: _whole(part, folder) for name, part in parts.items()}
+        return value.model_copy(update={n: v for n, v in changed.items() if v is not parts[n]})
+    return value
 
 
 def config_digest(config: Config) -> str:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from node.config.condition import LIST, MAPPING, PLAIN
-from node.config.model import PATTERNS, Config
+from node.config.destination import KINDS
+from node.config.model import Config
 from node.config.problem import Location, Problem, key_path, suggestion
 from node.config.tree import Tree
+from node.config.values import PATTERNS
 
 _BRANCHES: Final = frozenset({MAPPING, LIST, PLAIN, "[key]"})
 
@@ -27,6 +29,11 @@ _KINDS: Final = {
     "dict": "keys with values (key: value)",
     "model": "keys with values (key: value)",
 }
+
+_REPLACED: Final = {
+    "storage_commitment": "is `proof` now: write `proof: storage_commitment`, or leave it out",
+}
+"""Keys of earlier versions, and what to write instead."""
 
 _LIMITS: Final = {
     "greater_than": ("more than", "gt"),
@@ -49,22 +56,28 @@ def problems_of(error: ValidationError, tree: Tree) -> Iterator[Problem]:
 
 
 def _location(detail: ErrorDetails) -> Location:
-    return tuple(part for part in detail["loc"] if part not in _BRANCHES)
+    loc = detail["loc"]
+    if loc[:1] == ("destinations",) and len(loc) > 2 and loc[2] in KINDS:
+        loc = loc[:2] + loc[3:]  # pydantic names the kind of destination it checked against
+    return tuple(part for part in loc if part not in _BRANCHES)
 
 
 def _message(detail: ErrorDetails, place: Location, tree: Tree) -> str:
     kind, value = detail["type"], detail["input"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key{suggestion(str(place[-1]), _keys_at(place[:-1]))}"
+        key = str(place[-1])
+        return _REPLACED.get(key) or f"unknown key{suggestion(key, _keys_at(place[:-1]))}"
     if kind == "missing":
         return "missing; this key is required"
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
         return f"{PATTERNS[context['pattern']]}; found {_shown(value)}"
-    if kind == "literal_error":
-        expected = str(context["expected"]).replace("'", "")
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = str(context.get("expected") or context["expected_tags"]).replace("'", "")
+        if kind == "union_tag_invalid":
+            expected, value = f"kind: {expected.replace(', ', ' or ')}", context["tag"]
         return f"expected {expected}; found {_shown(value)}"
     if kind in _LIMITS:
         words, limit = _LIMITS[kind]
@@ -108,16 +121,18 @@ def _keys_at(location: Location) -> list[str]:
     annotation: Any = Config
     for part in location:
         annotation = _step(annotation, part)
-    model = _section_in(annotation)
-    if model is None:
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return [
+        field.alias or name
+        for model in _sections_in(annotation)
+        for name, field in model.model_fields.items()
+    ]
 
 
 def _step(annotation: Any, part: str | int) -> Any:
     """Go from the type of a value to the type of one of its parts."""
-    if model := _section_in(annotation):
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+    if models := _sections_in(annotation):
+        fields = (item for model in models for item in model.model_fields.items())
+        field = next((f for n, f in fields if part in (n, f.alias)), None)
         return field.annotation if field else None
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
@@ -126,11 +141,10 @@ def _step(annotation: Any, part: str | int) -> Any:
     return arguments[0] if origin is tuple else None
 
 
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """Find the section in ``Section``, ``Section | None`` or an annotated union."""
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """Find the sections in ``Section``, ``Section | None``, or a union of kinds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        return [annotation]
     if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType):
-        found = (_section_in(part) for part in typing.get_args(annotation))
-        return next((model for model in found if model), None)
-    return None
+        return [found for part in typing.get_args(annotation) for found in _sections_in(part)]
+    return []

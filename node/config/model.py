@@ -7,52 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from node.config.condition import ConditionValue, FieldName
+from node.config.destination import Destination
 from node.config.section import Section
-
-AE_TITLE_PATTERN: Final = r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"
-NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-BACKEND_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[!-~]+)?$"
-UID_PATTERN: Final = r"^[0-9]+(\.[0-9]+)+$"
-
-PATTERNS: Final = {
-    AE_TITLE_PATTERN: "expected an AE title: printable ASCII without a backslash, "
-    "no space at either end",
-    NAME_PATTERN: "expected a name of letters, digits, '.', '_' and '-', "
-    "starting with a letter or a digit",
-    BACKEND_PATTERN: "expected the name of a backend, such as onnx, or NAME@DEVICE",
-    UID_PATTERN: "expected a UID: numbers with dots between them",
-}
-"""What each pattern asks for, in words."""
-
-AETitle: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=16, pattern=AE_TITLE_PATTERN)
-]
-"""1 to 16 printable ASCII characters, no backslash (PS3.5 Section 6.2, VR AE)."""
-
-Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
-Name: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=NAME_PATTERN)
-]
-BackendName: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=BACKEND_PATTERN)
-]
-"""An installed backend, with or without the device it runs on."""
-
-
-def _one_is_a_list_of_one(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-_Several: TypeAlias = Annotated[tuple[BackendName, ...], Field(min_length=1)]
-Backends: TypeAlias = Annotated[
-    _Several, BeforeValidator(_one_is_a_list_of_one, json_schema_input_type=BackendName | _Several)
-]
-Uid: TypeAlias = Annotated[str, StringConstraints(max_length=64, pattern=UID_PATTERN)]
+from node.config.values import AETitle, Backends, Name, Port, Uid
 
 
 class Peer(Section):
@@ -144,60 +106,6 @@ class Receive(Section):
         description="An association with no traffic, or with an unfinished PDU, for this many "
         "seconds is aborted.",
     )
-
-
-class Retry(Section):
-    """How long and how often a delivery is tried again while its destination cannot take it."""
-
-    first_s: Annotated[float, Field(gt=0)] = Field(
-        default=5.0, description="Seconds before the second try; doubles with each further one."
-    )
-    longest_s: Annotated[float, Field(gt=0)] = Field(
-        default=900.0,
-        description="Longest wait between two tries, seconds; each wait is shortened by chance, by "
-        "up to a fifth, so that nodes do not call in step.",
-    )
-    give_up_after_h: Annotated[float, Field(gt=0)] = Field(
-        default=72.0, description="Hours after which a delivery that still waits counts as failed."
-    )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.longest_s < self.first_s:
-            raise ValueError(
-                f"longest_s ({self.longest_s:g}) is shorter than first_s ({self.first_s:g})"
-            )
-        return self
-
-
-class Destination(Section):
-    """One application entity that results are sent to by C-STORE."""
-
-    ae_title: AETitle = Field(description="AE title of the destination (called AE title).")
-    host: Annotated[str, Field(min_length=1)] = Field(description="IP address or host name.")
-    port: Port = Field(default=104, description="TCP port.")
-    calling_ae_title: AETitle | None = Field(
-        default=None, description="AE title the node uses there; left out: receive.ae_title."
-    )
-    profile: Literal["full", "plain"] = Field(
-        default="full",
-        description="Kinds of object sent: full (SEG, SR and secondary capture) or plain "
-        "(secondary capture only, for viewers that show nothing else).",
-    )
-    storage_commitment: bool = Field(
-        default=False,
-        description="Ask the destination to commit to what it stored. Accepted, but not done by "
-        "this version: `wetread check` says so.",
-    )
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=30.0, description="Seconds to wait for a connection or an answer."
-    )
-    max_associations: Annotated[int, Field(ge=1, le=16)] = Field(
-        default=1,
-        description="Associations the node opens to it at the same time; objects keep their "
-        "order only with 1.",
-    )
-    retry: Retry = Field(default=Retry(), description="When to try again.")
 
 
 class Rule(Section):

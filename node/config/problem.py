@@ -58,7 +58,7 @@ def key_path(location: Location) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Say which known word was probably meant, or else which words there are."""
-    known = sorted(known)
+    known = sorted(set(known))
     by_lower = {name.lower(): name for name in known}
     if near := difflib.get_close_matches(word.lower(), by_lower, n=1):
         return f"; did you mean {by_lower[near[0]]!r}?"

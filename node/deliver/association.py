@@ -13,7 +13,7 @@ from typing import Final
 
 from pynetdicom.presentation import PresentationContext
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from node.deliver import commands
 from node.deliver.negotiation import Agreement, Key, agreement, proposals, rejection, request
 from node.deliver.objects import DicomFile, data_set
@@ -194,7 +194,9 @@ class Association:
         return kind, body
 
 
-def associate(destination: Destination, calling_ae_title: str, keys: Sequence[Key]) -> Association:
+def associate(
+    destination: DimseDestination, calling_ae_title: str, keys: Sequence[Key]
+) -> Association:
     """Open an association for objects of these keys.
 
     That the peer accepts none of them is no error here: `Association.store` says which.

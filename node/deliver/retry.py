@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from node.config.model import Retry
+from node.config.destination import Retry
 
 JITTER: Final = 0.2
 """Largest part of a wait that chance takes off."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydicom.uid import ImplicitVRLittleEndian
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
+from node.deliver.answer import judge
 from node.deliver.association import Association, associate
 from node.deliver.negotiation import MAX_KEYS, Key
 from node.deliver.objects import DicomFile, read_file
@@ -29,7 +30,7 @@ class Link:
         Of the node, where the destination has none of its own configured.
     """
 
-    def __init__(self, destination: Destination, calling_ae_title: str) -> None:
+    def __init__(self, destination: DimseDestination, calling_ae_title: str) -> None:
         self._destination = destination
         self._calling_ae_title = calling_ae_title
         self._association: Association | None = None
@@ -79,7 +80,7 @@ class Link:
 
 def send(
     paths: Sequence[Path],
-    destination: Destination,
+    destination: DimseDestination,
     calling_ae_title: str,
     report: Callable[[Path, Outcome], None],
 ) -> None:
@@ -113,7 +114,7 @@ def send(
             link.close()
 
 
-def echo(destination: Destination, calling_ae_title: str) -> None:
+def echo(destination: DimseDestination, calling_ae_title: str) -> None:
     """Verify that the destination answers a C-ECHO.
 
     Raises
@@ -131,21 +132,6 @@ def echo(destination: Destination, calling_ae_title: str) -> None:
         raise TransientError(
             f"{name_of(destination)} answered the C-ECHO with 0x{status:04X} instead of 0x0000"
         )
-
-
-def judge(status: int) -> Outcome:
-    """Say what a C-STORE response means (PS3.4 Section B.2.3).
-
-    Warnings count as delivered: the object is stored. Out of resources (A7xx) and
-    processing failure (0110) may pass; everything else will fail again.
-    """
-    if status == 0x0000:
-        return Outcome(DeliveryState.DELIVERED, status, "")
-    if status == 0x0001 or status & 0xF000 == 0xB000 or status in (0x0107, 0x0116):
-        return Outcome(DeliveryState.DELIVERED, status, f"stored with warning 0x{status:04X}")
-    if status & 0xFF00 == 0xA700 or status in (0x0110, 0x0213):
-        return Outcome(DeliveryState.WAITING, status, f"refused for now with 0x{status:04X}")
-    return Outcome(DeliveryState.FAILED, status, f"refused with 0x{status:04X}")
 
 
 def _batches(files: Sequence[DicomFile]) -> list[tuple[list[DicomFile], list[Key]]]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
+from node.deliver.tls import client_context
 from node.errors import Away, TransientError
 
 MAX_ANSWER_BYTES: Final = 65536
@@ -64,6 +66,9 @@ class Wire:
         try:
             while waiting:
                 self._socket.settimeout(self._remaining(deadline, "took nothing"))
+                if isinstance(self._socket, ssl.SSLSocket):  # which has no sendmsg
+                    self._socket.sendall(b"".join(waiting))
+                    return
                 sent = self._socket.sendmsg(waiting[:_PIECES_AT_ONCE])
                 waiting = _without(waiting, sent)
         except TimeoutError as error:
@@ -92,6 +97,8 @@ class Wire:
         """Whether the peer has said something, or closed the connection, without being asked."""
         if self._received:
             return True
+        if isinstance(self._socket, ssl.SSLSocket):
+            return self._has_news_in(self._socket)
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
@@ -99,6 +106,17 @@ class Wire:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+    def _has_news_in(self, connection: ssl.SSLSocket) -> bool:
+        """Read what there is: bytes on the line may be TLS's own, such as a session ticket."""
+        try:
+            connection.settimeout(0)
+            self._received += connection.recv(MAX_ANSWER_BYTES)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def _take(self, count: int, deadline: float) -> bytes:
         try:
@@ -136,25 +154,33 @@ class Wire:
         return TransientError(f"{self.name} broke the association off ({_words(error)})")
 
 
-def connect(destination: Destination) -> Wire:
-    """Open a connection to a destination.
+def connect(destination: DimseDestination) -> Wire:
+    """Open a connection to a destination, with TLS where it is configured.
 
     Raises
     ------
     Away
-        If the host name is not known, nobody listens, or nobody answers in time.
+        If the host name is not known, nobody listens, or nobody answers in time; if the
+        destination shows no certificate that can be trusted, or does not trust the node's.
     """
     name = name_of(destination)
+    connection: socket.socket | None = None
     try:
         connection = socket.create_connection(
             (destination.host, destination.port), timeout=destination.timeout_s
         )
-    except (OSError, UnicodeError) as error:
+        if tls := destination.tls:
+            connection = client_context(tls).wrap_socket(
+                connection, server_hostname=tls.server_name or destination.host
+            )
+    except (OSError, UnicodeError, ValueError) as error:
+        if connection is not None:
+            connection.close()
         raise Away(f"{name} cannot be reached: {_words(error)}") from error
     return Wire(connection, name, destination.timeout_s)
 
 
-def name_of(destination: Destination) -> str:
+def name_of(destination: DimseDestination) -> str:
     """How messages call a destination: AE title, host and port."""
     return f"{destination.ae_title} at {destination.host}:{destination.port}"
 
@@ -173,6 +199,10 @@ def _without(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memory
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS connection ({error.reason or type(error).__name__})"
     if isinstance(error, TimeoutError) and not error.errno:
         return "no answer in time"
     if isinstance(error, OSError) and error.errno:

@@ -28,6 +28,8 @@ IS_LAST: Final = 0x02
 """Bits of a message control header (PS3.8 Section E.2)."""
 
 C_STORE_RQ: Final = 0x0001
+N_EVENT_REPORT_RQ: Final = 0x0100
+N_ACTION_RQ: Final = 0x0130
 C_ECHO_RQ: Final = 0x0030
 C_CANCEL_RQ: Final = 0x0FFF
 RESPONSE: Final = 0x8000

@@ -10,13 +10,12 @@ from typing import Any, Final
 import structlog
 
 from node.config.model import Tls
+from node.dimse.tls import bcp_195
 from node.errors import ConfigError
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
-_CIPHERS_OF_TLS_1_2: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!PSK"
-"""Forward secrecy and authenticated encryption only (RFC 9325 Section 4.2)."""
 
 
 class Certificates:
@@ -87,10 +86,7 @@ def certificate_names(connection: ssl.SSLSocket) -> frozenset[str]:
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS_OF_TLS_1_2)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context = bcp_195(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(tls.certificate, tls.key)
     context.load_verify_locations(tls.ca)

@@ -180,6 +180,15 @@ deliveries = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("priority", Integer, nullable=False, default=0, server_default="0"),
     Column("next_try_at", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("proof", String(16)),
+    Column("proof_round", Integer, nullable=False, default=0, server_default="0"),
+    Column("proof_reason", Sentence, nullable=False, default="", server_default=""),
+    Column("proven_by", String(32), nullable=False, default="", server_default=""),
+    Column("proven_at", UtcDateTime),
+    Column("transaction_uid", Uid, index=True),
+    Column("replaced_by", Uid),
+    Index("ix_deliveries_proof", "destination", "proof"),
     Index("ix_deliveries_study", "study_instance_uid", "revision"),
     Index("ix_deliveries_outbox", "destination", "state", "priority", "created_at"),
 )
@@ -194,6 +203,37 @@ outboxes = Table(
     Column("next_try_at", UtcDateTime),
     Column("owner", String(128), nullable=False, default=""),
     Column("owned_until", UtcDateTime),
+)
+
+# What a destination was asked to prove: the objects are those whose delivery has its UID.
+proof_requests = Table(
+    "proof_requests",
+    metadata,
+    Column("transaction_uid", Uid, primary_key=True),
+    Column("destination", String(64), nullable=False),
+    Column("study_instance_uid", Uid, nullable=False),
+    Column("method", String(32), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("asked_at", UtcDateTime),
+    Column("next_try_at", UtcDateTime),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("ended_at", UtcDateTime),
+    Column("reason", Sentence, nullable=False, default=""),
+    Index("ix_proof_requests_open", "destination", "ended_at"),
+)
+
+# What peers have asked the node to commit to, until each has been told.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", Uid, primary_key=True),
+    Column("calling_ae_title", String(16), primary_key=True),
+    Column("instances", JSON, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("next_try_at", UtcDateTime),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("reported_at", UtcDateTime),
+    Column("given_up", Integer, nullable=False, default=0),
 )
 
 returned = Table(
@@ -253,8 +293,10 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_what_is_new,
     _add_what_is_new,
     _name_the_study_of_each_series,
+    _add_what_is_new,
 )
-"""Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series.
+"""Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series;
+4 proof of delivery.
 """
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, case, select
 
-from node.domain import DeliveryState, ResultKind
+from node.domain import DeliveryState, Proof, ResultKind
 from node.store.database import artifacts, deliveries
 
 
@@ -25,6 +26,16 @@ class DeliveryRow:
     next_try_at
         Not before then: the destination has refused this object, or broken off at it. None:
         as soon as the destination takes anything.
+    sent_at
+        When the destination last said that it has stored it.
+    proof
+        None: not asked for.
+    proof_reason
+        Why it was sent again, or the alarm was raised.
+    proven_by, proven_at
+        How and when the destination has proven that it holds it.
+    replaced_by
+        SOP Instance UID of the object that was sent instead; None: it was not replaced.
     """
 
     sop_instance_uid: str
@@ -43,7 +54,23 @@ class DeliveryRow:
     updated_at: datetime
     priority: int
     next_try_at: datetime | None
+    sent_at: datetime | None
+    proof: Proof | None
+    proof_reason: str
+    proven_by: str
+    proven_at: datetime | None
+    replaced_by: str | None
 
+
+UNPROVEN: Mapping[str, Any] = {
+    "proof": None,
+    "proof_round": 0,
+    "proof_reason": "",
+    "proven_by": "",
+    "proven_at": None,
+    "transaction_uid": None,
+}
+"""Of a delivery that begins anew."""
 
 SENDING_ORDER = (
     deliveries.c.priority.desc(),
@@ -76,6 +103,12 @@ def select_deliveries() -> Select[Any]:
         deliveries.c.updated_at,
         deliveries.c.priority,
         deliveries.c.next_try_at,
+        deliveries.c.sent_at,
+        deliveries.c.proof,
+        deliveries.c.proof_reason,
+        deliveries.c.proven_by,
+        deliveries.c.proven_at,
+        deliveries.c.replaced_by,
     ).join(artifacts, artifacts.c.sop_instance_uid == deliveries.c.sop_instance_uid)
 
 
@@ -84,4 +117,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
     values = dict(row._mapping)
     values["kind"] = ResultKind(values["kind"])
     values["state"] = DeliveryState(values["state"])
+    values["proof"] = None if values["proof"] is None else Proof(values["proof"])
     return DeliveryRow(**values)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, and_, delete, func, select, update
 
-from node.domain import Artifact, DeliveryState, Outcome
+from node.domain import Artifact, DeliveryState, Outcome, Proof
 from node.store.database import (
     artifacts,
     deliveries,
@@ -17,8 +17,15 @@ from node.store.database import (
     reading,
     steps,
 )
-from node.store.delivery import SENDING_ORDER, DeliveryRow, delivery_row, select_deliveries
+from node.store.delivery import (
+    SENDING_ORDER,
+    UNPROVEN,
+    DeliveryRow,
+    delivery_row,
+    select_deliveries,
+)
 from node.store.outbox import OutboxRows
+from node.store.proof import ProofRows
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,13 @@ class Ledger:
     ----------
     outbox
         What of it still waits for a destination.
+    proofs
+        What each destination has proven to hold.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.outbox = OutboxRows(engine)
+        self.proofs = ProofRows(engine)
         self._engine = engine
         self._reader = reading(engine)
 
@@ -196,6 +206,7 @@ class Ledger:
                     created_at=now,
                     updated_at=now,
                     next_try_at=None,
+                    **UNPROVEN,
                 )
             )
             moved = set(connection.scalars(made))
@@ -231,6 +242,8 @@ class Ledger:
         outcome: Outcome,
         now: datetime,
         next_try_at: datetime | None = None,
+        *,
+        prove: bool = False,
     ) -> None:
         """Record one try; an object that is already delivered stays delivered.
 
@@ -238,7 +251,11 @@ class Ledger:
         ----------
         next_try_at
             Of an object that waits: not before then.
+        prove
+            Whether the destination is to prove that it holds what it has taken.
         """
+        delivered = outcome.state is DeliveryState.DELIVERED
+        proof = {"sent_at": now, "proof": Proof.AWAITED if prove else None} if delivered else {}
         with self._engine.begin() as connection:
             connection.execute(
                 update(deliveries)
@@ -254,6 +271,7 @@ class Ledger:
                     attempts=deliveries.c.attempts + 1,
                     updated_at=now,
                     next_try_at=next_try_at,
+                    **proof,
                 )
             )
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, update
 
 from node.domain import DeliveryState, StudyState
-from node.store.database import (
-    deliveries,
-    insert_if_absent,
-    outboxes,
-    reading,
-    revisions,
-    studies,
+from node.store.again import deliver_again
+from node.store.database import deliveries, insert_if_absent, outboxes, reading, revisions
+from node.store.delivery import (
+    SENDING_ORDER,
+    UNPROVEN,
+    DeliveryRow,
+    delivery_row,
+    select_deliveries,
 )
-from node.store.delivery import SENDING_ORDER, DeliveryRow, delivery_row, select_deliveries
 
 SENT_AGAIN = "sent again by an administrator"
 """Reason of a delivery that `OutboxRows.resend` has put back."""
@@ -266,10 +266,11 @@ class OutboxRows:
                     created_at=now,
                     updated_at=now,
                     next_try_at=None,
+                    **UNPROVEN,
                 )
             )
             for revision in {row.revision for row in found}:
-                _deliver_again(connection, study_instance_uid, revision)
+                deliver_again(connection, study_instance_uid, revision)
             connection.execute(
                 update(outboxes)
                 .where(
@@ -369,26 +370,3 @@ def _waiting(destination: str) -> ColumnElement[bool]:
     return and_(
         deliveries.c.destination == destination, deliveries.c.state == DeliveryState.WAITING
     )
-
-
-def _deliver_again(connection: Connection, study_instance_uid: str, revision: int) -> None:
-    """Take an ended revision, and its study if it is the latest, back to delivering."""
-    ended = connection.execute(
-        update(revisions)
-        .where(
-            revisions.c.study_instance_uid == study_instance_uid,
-            revisions.c.revision == revision,
-            revisions.c.finished_at.is_not(None),
-        )
-        .values(state=StudyState.DELIVERING, reason="", finished_at=None)
-    ).rowcount
-    if ended:
-        connection.execute(
-            update(studies)
-            .where(
-                studies.c.study_instance_uid == study_instance_uid,
-                studies.c.revision == revision,
-                studies.c.state != StudyState.RECEIVING,
-            )
-            .values(state=StudyState.DELIVERING, reason="")
-        )

@@ -22,11 +22,11 @@ from threading import Condition, Lock
 import structlog
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.config.model import Destination
+from node.config.destination import Destination
+from node.deliver.kinds import Link, open_link
 from node.deliver.negotiation import Key
 from node.deliver.objects import read_file
 from node.deliver.retry import Gate, gate, given_up_before, wait_s
-from node.deliver.scu import Link
 from node.domain import DeliveryState, Outcome
 from node.errors import Away, PermanentError, TransientError
 from node.metrics import OBJECTS_SENT
@@ -98,7 +98,7 @@ class Outbox:
         The association is used again from study to study. Returns at once if the
         destination is away and its wait is not over, or if another host sends to it.
         """
-        link = Link(self.destination, self._means.calling_ae_title)
+        link = open_link(self.destination, self._means.calling_ae_title)
         seconds: dict[Revision, float] = {}
         try:
             while (row := self._next()) is not None:

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from node.config.model import Destination
+from node.config.destination import Destination
 from node.work.outbox import GIVEN_UP_AT_ONCE, LEASE_S, Means, Outbox
 
 log = structlog.get_logger(__name__)

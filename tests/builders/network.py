@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from node.dimse import VERIFICATION
 
@@ -46,6 +47,8 @@ class Peer:
         Accepted SOP classes; None: all storage classes.
     transfer_syntaxes
         Accepted transfer syntaxes.
+    find
+        Whether it answers queries at IMAGE level.
 
     Attributes
     ----------
@@ -61,6 +64,7 @@ class Peer:
         answer: Callable[[Dataset], int] = lambda _ds: 0x0000,
         sop_classes: Sequence[str] | None = None,
         transfer_syntaxes: Sequence[str] = tuple(ALL_TRANSFER_SYNTAXES),
+        find: bool = False,
     ) -> None:
         self.stored: list[Dataset] = []
         self.associations = 0
@@ -73,12 +77,15 @@ class Peer:
         for sop_class in classes:
             ae.add_supported_context(sop_class, list(transfer_syntaxes))
         ae.add_supported_context(VERIFICATION)
+        if find:
+            ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
         self._server = ae.start_server(
             ("127.0.0.1", port),
             block=False,
             evt_handlers=[
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_ESTABLISHED, self._on_established),
+                (evt.EVT_C_FIND, self._on_find),
             ],
         )
         self.port = int(self._server.socket.getsockname()[1])
@@ -97,6 +104,17 @@ class Peer:
         if status == 0x0000:
             self.stored.append(ds)
         return status
+
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked = event.identifier
+        for ds in list(self.stored):
+            if ds.SeriesInstanceUID == asked.SeriesInstanceUID:
+                found = Dataset()
+                found.QueryRetrieveLevel = "IMAGE"
+                found.StudyInstanceUID = ds.StudyInstanceUID
+                found.SeriesInstanceUID = ds.SeriesInstanceUID
+                found.SOPInstanceUID = ds.SOPInstanceUID
+                yield 0xFF00, found
 
     def of(self, study_instance_uid: str) -> list[Dataset]:
         """What came for one study, in order."""

@@ -346,7 +346,10 @@ def test_missing_tls_files_are_told_beside_other_mistakes(tmp_path, said):
 def test_notes_do_not_keep_a_file_from_being_used(tmp_path):
     path = tmp_path / "w.yaml"
     path.write_text(
-        GOOD.replace("host: 10.0.0.5}\n", "host: 10.0.0.5, storage_commitment: true}\n")
+        GOOD.replace(
+            "host: 10.0.0.5}\n",
+            "host: 10.0.0.5, proof: storage_commitment, calling_ae_title: OUT}\n",
+        )
         + "web: {host: 0.0.0.0}\n"
     )
 
@@ -356,8 +359,8 @@ def test_notes_do_not_keep_a_file_from_being_used(tmp_path):
     assert {p.severity for p in problems} == {Severity.NOTE}
     assert [p.render("w.yaml") for p in problems] == [
         f"w.yaml:1: note: models_dir: {tmp_path}/models does not exist: no model can run",
-        "w.yaml:5: note: destinations.pacs.storage_commitment: "
-        "accepted, but this version does not ask for commitment",
+        "w.yaml:5: note: destinations.pacs.proof: the archive will report to the calling AE title "
+        "used here, and receive.ae_title is another one",
         "w.yaml:11: note: web.host: "
         "0.0.0.0 can be reached from other machines, and the page has no login",
     ]

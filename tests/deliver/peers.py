@@ -15,15 +15,15 @@ from pathlib import Path
 
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from tests.builders.network import wait_until
 from tests.builders.tools import need
 
 
-def destination(port: int, **difference: object) -> Destination:
+def destination(port: int, **difference: object) -> DimseDestination:
     """A destination on loopback."""
     plain = {"ae_title": "MAINPACS", "host": "127.0.0.1", "port": port, "timeout_s": 5}
-    return Destination.model_validate({**plain, **difference})
+    return DimseDestination.model_validate({**plain, **difference})
 
 
 def dcmtk(name: str) -> str:
@@ -39,7 +39,7 @@ def dcmtk(name: str) -> str:
 @contextmanager
 def storescp(
     folder: Path, port: int, *options: str, nodelay: bool = False, max_pdu_bytes: int = 16384
-) -> Iterator[Destination]:
+) -> Iterator[DimseDestination]:
     """DCMTK's storage SCP, which keeps every data set bit by bit as it came.
 
     Without `nodelay` it is as Debian starts it: Nagle's algorithm on.

@@ -21,8 +21,8 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from node.config.model import Destination
-from node.deliver.scu import judge
+from node.config.destination import DimseDestination
+from node.deliver.answer import judge
 from node.dimse import VERIFICATION
 from node.domain import DeliveryState, Outcome
 from node.errors import PermanentError, TransientError
@@ -37,7 +37,7 @@ _CONVERTIBLE = (*_NATIVE, DeflatedExplicitVRLittleEndian)
 
 def send(
     paths: Sequence[Path],
-    destination: Destination,
+    destination: DimseDestination,
     calling_ae_title: str,
     report: Callable[[Path, Outcome], None],
 ) -> None:
@@ -66,7 +66,7 @@ def send(
                 association.release()
 
 
-def echo(destination: Destination, calling_ae_title: str) -> None:
+def echo(destination: DimseDestination, calling_ae_title: str) -> None:
     """Verify that the destination answers a C-ECHO.
 
     Raises
@@ -85,7 +85,7 @@ def echo(destination: Destination, calling_ae_title: str) -> None:
 
 
 def _associate(
-    destination: Destination, calling_ae_title: str, contexts: list[PresentationContext]
+    destination: DimseDestination, calling_ae_title: str, contexts: list[PresentationContext]
 ) -> Association:
     ae = AE(destination.calling_ae_title or calling_ae_title)
     ae.connection_timeout = destination.timeout_s
@@ -111,7 +111,7 @@ def _associate(
     raise TransientError(f"{_name(destination)} cannot be reached, or broke the association off")
 
 
-def _store(association: Association, path: Path, destination: Destination) -> Outcome:
+def _store(association: Association, path: Path, destination: DimseDestination) -> Outcome:
     try:
         ds = dcmread(path)
         prepared = _in_accepted_syntax(ds, association)
@@ -183,7 +183,7 @@ def _batches(paths: Sequence[Path]) -> list[tuple[list[Path], list[tuple[str, st
     return batches
 
 
-def _name(destination: Destination) -> str:
+def _name(destination: DimseDestination) -> str:
     return f"{destination.ae_title} at {destination.host}:{destination.port}"
 
 

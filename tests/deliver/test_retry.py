@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.config.model import Retry
+from node.config.destination import Retry
 from node.deliver.retry import JITTER, Gate, gate, given_up_before, is_due, wait_s
 from tests.builders.records import NOON, after
 

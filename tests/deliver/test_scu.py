@@ -11,8 +11,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from node.config.model import Destination
-from node.deliver.scu import echo, judge, send
+from node.config.destination import DimseDestination
+from node.deliver.answer import judge
+from node.deliver.scu import echo, send
 from node.domain import DeliveryState
 from node.errors import TransientError
 from tests.builders import ct_series, radiograph, write
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.loopback
 
 def destination(port, **difference):
     plain = {"ae_title": "MAINPACS", "host": "127.0.0.1", "port": port, "timeout_s": 5}
-    return Destination(**{**plain, **difference})
+    return DimseDestination(**{**plain, **difference})
 
 
 def outcomes(paths, to):

@@ -11,8 +11,8 @@ import psutil
 import yaml
 
 from node.app.stores import Stores, open_stores
+from node.config.destination import DimseDestination
 from node.config.load import load_config
-from node.config.model import Destination
 from node.deliver.scu import echo
 from node.domain import ENDED, StudyState
 from node.errors import TransientError
@@ -137,7 +137,7 @@ class RunningNode:
 
     def answers(self) -> bool:
         """Whether the node answers a C-ECHO."""
-        node = Destination(ae_title="WETREAD", host="127.0.0.1", port=self.port, timeout_s=5)
+        node = DimseDestination(ae_title="WETREAD", host="127.0.0.1", port=self.port, timeout_s=5)
         try:
             echo(node, "CT1")
         except TransientError:

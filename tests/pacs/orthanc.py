@@ -14,6 +14,7 @@ from typing import Any
 from tests.builders.network import free_port, wait_until
 
 AUTOROUTE = Path(__file__).with_name("autoroute.lua")
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 STABLE_AGE_S = 2
 
 
@@ -24,9 +25,15 @@ class Orthanc:
     ----------
     node_port
         Where the node listens; every stable study is routed there.
+    dicomweb
+        Whether it is an origin server, too.
+    changes
+        Keys of its configuration.
     """
 
-    def __init__(self, folder: Path, node_port: int) -> None:
+    def __init__(
+        self, folder: Path, node_port: int, *, dicomweb: bool = False, **changes: Any
+    ) -> None:
         self.http_port = free_port()
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,16 +56,22 @@ class Orthanc:
                     "StableAge": STABLE_AGE_S,
                     "OverwriteInstances": False,
                     "LuaScripts": [str(AUTOROUTE)],
-                    "Plugins": [],
+                    "Plugins": [str(DICOMWEB)] if dicomweb else [],
+                    "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+                    **changes,
                 }
             )
         )
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
-    def missing() -> str | None:
+    def missing(*, dicomweb: bool = False) -> str | None:
         """Why it cannot run here, or None."""
-        return None if shutil.which("Orthanc") else "Orthanc is not installed (make test-deps)"
+        if not shutil.which("Orthanc"):
+            return "Orthanc is not installed (make test-deps)"
+        if dicomweb and not DICOMWEB.exists():
+            return "Orthanc's DICOMweb is not installed (make test-deps)"
+        return None
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from node.deliver import scu
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
@@ -49,7 +49,9 @@ class Routed:
 
     def send(self):
         """C-STORE the images to the PACS, as a modality does."""
-        orthanc = Destination(ae_title="ORTHANC", host="127.0.0.1", port=self.hospital.orthanc.port)
+        orthanc = DimseDestination(
+            ae_title="ORTHANC", host="127.0.0.1", port=self.hospital.orthanc.port
+        )
         refused = []
         scu.send(
             list(self.files),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from node.config.model import Destination
+from node.config.destination import DimseDestination
 from node.domain import DeliveryState, ResultKind, StudyState
 from node.store.database import database_url, open_database
 from node.store.delivery import DeliveryRow
@@ -53,7 +53,10 @@ class Post:
         self.index, self.ledger = Index(self._engine), ledger(self._engine)
         plain = {"ae_title": "MAINPACS", "host": "127.0.0.1", "timeout_s": 2, "retry": RETRY}
         self.senders = Senders(
-            {name: Destination.model_validate({**plain, **d}) for name, d in destinations.items()},
+            {
+                name: DimseDestination.model_validate({**plain, **d})
+                for name, d in destinations.items()
+            },
             Means(
                 files=self.files,
                 ledger=self.ledger,
