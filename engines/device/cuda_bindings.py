@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
 from engines.device.functions import Functions
-from engines.errors import BackendUnavailable, DeviceLost, OutOfMemory
+from engines.errors import BackendUnavailable, DeviceLost, NotOnDevice, OutOfMemory
 from engines.types import Array
 
 _C_TYPES = {
@@ -242,6 +242,8 @@ class Driver:
         ------
         OutOfMemory
             If there is no room.
+        NotOnDevice
+            If work cannot be captured.
         DeviceLost
             On every other error: no call of ours could be refused by a sound device.
         """
@@ -250,6 +252,8 @@ class Driver:
             return results[0] if len(results) == 1 else tuple(results)
         if code == self.module.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
             raise OutOfMemory(f"the device has no room ({function}: {code.name})")
+        if "STREAM_CAPTURE" in code.name:
+            raise NotOnDevice(f"the network cannot be captured ({function}: {code.name})")
         raise DeviceLost(f"{function}: {code.name}")
 
     def open(self, index: int) -> Any:

@@ -17,7 +17,7 @@ LAYOUTS = {2: "NCHW", 3: "NCDHW"}
 def problems(manifest: Manifest) -> list[Problem]:
     """Find every contradiction in a manifest whose fields are valid one by one."""
     found = [*_gate(manifest), *_graph(manifest), *_preprocess(manifest), *_infer(manifest)]
-    found += _activation(manifest)
+    found += [*_activation(manifest), *_runtime(manifest)]
     if manifest.model.task == "segment":
         found += [*_labels(manifest), *_steps(manifest)]
     if manifest.model.task == "classify":
@@ -85,6 +85,12 @@ def _infer(manifest: Manifest) -> Iterator[Problem]:
         yield ("infer", "mode"), "slice needs a graph of ndim 2"
     if task == "classify" and infer.mode != "whole":
         yield ("infer", "mode"), "task classify runs in mode whole"
+
+
+def _runtime(manifest: Manifest) -> Iterator[Problem]:
+    fixed = manifest.infer.patch or manifest.preprocess.resize
+    if manifest.runtime.cuda_graph and not fixed:
+        yield ("runtime", "cuda_graph"), "a graph needs one shape: infer.patch or preprocess.resize"
 
 
 def _activation(manifest: Manifest) -> Iterator[Problem]:

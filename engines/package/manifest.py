@@ -176,6 +176,11 @@ class Runtime(Section):
         gt=0,
         description="longest useful run, seconds; a run that takes longer is given up",
     )
+    cuda_graph: bool = Field(
+        default=False,
+        description="queue the network as one captured CUDA graph, for networks of many short "
+        "steps; TensorRT with cuda-bindings only",
+    )
 
 
 class Gate(Section):

@@ -127,7 +127,9 @@ class TensorRTBackend:
                 self.build(package, order, device=f"cuda:{index}")
                 loaded = self._find(kind, package, gpu, order.precision)
             if loaded is not None:
-                return TensorRTSession(kind, loaded, api, _names(package), thread)
+                graphs = package.manifest.runtime.cuda_graph
+                names = _names(package)
+                return TensorRTSession(kind, loaded, api, names, thread, graphs=graphs)
         except BaseException:  # the same of the device
             api.close()
             raise

@@ -12,6 +12,7 @@ import numpy as np
 from engines.api import DeviceJob, Slab, WindowPlan
 from engines.backends.tensorrt.builder import Names, complaints
 from engines.backends.tensorrt.flavour import Flavour
+from engines.backends.tensorrt.graphs import Graphs
 from engines.backends.tensorrt.profiles import Profile, Shape
 from engines.device.api import Buffer, DeviceApi, Stream
 from engines.device.sweep import segment
@@ -76,6 +77,8 @@ class TensorRTSession:
     thread
         Executor with one thread, in which the device was opened and the plan loaded, and
         in which this is called; ended with the session.
+    graphs
+        Whether to capture the network's launches where shape and addresses stay the same.
 
     Raises
     ------
@@ -90,6 +93,8 @@ class TensorRTSession:
         device: DeviceApi,
         names: Names,
         thread: ThreadPoolExecutor,
+        *,
+        graphs: bool = False,
     ) -> None:
         self._loaded: Loaded | None = loaded
         self._device, self._names, self._thread = device, names, thread
@@ -105,8 +110,14 @@ class TensorRTSession:
         self._active: int | None = None
         self._shape: Shape | None = None
         self._stream = device.stream()
+        self._graphs = Graphs(device, flavour.name, wanted=graphs)
         self._held: dict[str, _Tensor] = {}
         self._workspace: Buffer | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a result's provenance must say about this session."""
+        return self._graphs.notes
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run one batch: named float32 arrays (N, C, …) in, named arrays out.
@@ -262,6 +273,7 @@ class TensorRTSession:
         if (number, shape) == (self._active, self._shape):
             return
         self._shape = None
+        self._graphs.clear()
         context = self._context
         if number != self._active:
             if not context.set_optimization_profile_async(number, stream.handle):
@@ -313,6 +325,10 @@ class TensorRTSession:
             raise
 
     def _queue(self, given: int, made: int, stream: Stream) -> None:
+        key = (self._shape, given, made)
+        self._graphs.queue(key, lambda: self._enqueue(given, made, stream), stream)
+
+    def _enqueue(self, given: int, made: int, stream: Stream) -> None:
         for name, address in ((self._names.given, given), (self._names.wanted, made)):
             if not self._context.set_tensor_address(name, address):
                 raise InferenceError(
@@ -324,6 +340,7 @@ class TensorRTSession:
     def _free(self) -> None:
         """Free all memory of the device; the next run asks for it again."""
         self._shape = None
+        self._graphs.clear()
         while self._held:
             self._held.popitem()[1].buffer.free()
         if self._workspace is not None:

@@ -58,16 +58,26 @@ class Device(HostApi):
         Bytes that may be allocated at once.
     no_kernels
         Why it cannot launch a kernel.
+    graphs
+        Whether it captures, as cuda-bindings does and pycuda does not.
     """
 
     def __init__(
-        self, full_at: int = 0, *, room: int = 1 << 32, no_kernels: str | None = None
+        self,
+        full_at: int = 0,
+        *,
+        room: int = 1 << 32,
+        no_kernels: str | None = None,
+        graphs: bool = False,
     ) -> None:
         if "CI" not in os.environ and not any(map(shutil.which, COMPILERS)):
             pytest.skip("the host plays a device only where there is a C++ compiler")
         super().__init__(room=room)
         self._full_at, self._no_kernels = full_at, no_kernels
         self.allocations = self.bytes_up = self.bytes_down = 0
+        self.captures = self.launches = 0
+        if graphs:
+            self.capture = self._captured
         self.streams: dict[int, Any] = {}
         self._owners: Counter[int] = Counter()
 
@@ -108,6 +118,22 @@ class Device(HostApi):
         if self._no_kernels is not None:
             raise NotOnDevice(self._no_kernels)
         super().launch(kernel, grid, block, arguments, stream)
+
+    def _captured(self, work, stream):
+        """Take what `work` queues out of the queue, to be queued whenever the graph is."""
+        self._check_thread()
+        before = len(stream.queue)
+        work()
+        queued = [stream.queue.pop() for _ in range(len(stream.queue) - before)][::-1]
+        stream.queued -= len(queued)
+        self.captures += 1
+
+        def launch(where):
+            self.launches += 1
+            for each in queued:
+                where.call(each)
+
+        return SimpleNamespace(launch=launch, close=lambda: None)
 
     def close(self) -> None:
         self._check_thread()
