@@ -1,0 +1,1 @@
+"""Synthetic reports with marks, written for this project; README.md says how they are marked."""
