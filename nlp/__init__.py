@@ -1,5 +1,5 @@
-"""Findings from report text.
+"""Findings from report text, in English and Chinese.
 
-The package holds its place in the layering (it knows neither DICOM, network nor
-arrays); the extractor itself is not part of this version.
+The package knows neither DICOM, network nor arrays: text in, `nlp.types.Report` out.
+`nlp.extract.extract_findings` reads a report, `nlp.assertion.assess` one mention in any text.
 """

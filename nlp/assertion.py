@@ -1,0 +1,150 @@
+"""What a sentence says about a mention in it: there or not, when, and whose.
+
+The mention may be anything, also words that no lexicon knows. Cues that touch it are part of it
+and say nothing ("no change in vision" about *change in vision* is a negation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nlp.document import Document, Sentence, read_document
+from nlp.lexicon import Cue
+from nlp.match import Hit, longest
+from nlp.scope import Clauses
+from nlp.types import Assertion, Experiencer, Presence, Section, Temporality
+
+GOVERNING = frozenset({"presence", "historical", "hypothetical", "recent", "other"})
+"""Types of cues that say something about a mention; the others shape scopes."""
+
+
+def assess(text: str, start: int, end: int, *, language: str | None = None) -> Assertion:
+    """Say what ``text`` asserts about its mention ``text[start:end]``.
+
+    Parameters
+    ----------
+    text
+        A sentence, a note or a report, of any length.
+    start, end
+        Offsets of the mention in ``text``, in characters, end exclusive.
+    language
+        ``en`` or ``zh``; None finds out.
+
+    Raises
+    ------
+    ValueError
+        The offsets do not lie in the text.
+    """
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(f"offsets {start}:{end} do not lie in a text of {len(text)} characters")
+    document = read_document(text, language)
+    first = document.folded.from_source(start)
+    last = max(document.folded.from_source(end), first)
+    first, last = _whole_words(document.text, first, last)
+    sentence = document.sentence_at(first)
+    if sentence is None:
+        return Assertion()
+    return assert_mention(document, sentence, first, last)
+
+
+def assert_mention(document: Document, sentence: Sentence, start: int, end: int) -> Assertion:
+    """Say what a sentence asserts about ``start:end``, offsets of the folded text."""
+    return combine(reaching_cues(document, sentence, start, end), start, sentence.section)
+
+
+def reaching_cues(document: Document, sentence: Sentence, start: int, end: int) -> list[Hit[Cue]]:
+    """The cues that govern ``start:end``, offsets of the folded text, in order."""
+    cues = _cues_beside(sentence, start, end)
+    clauses = Clauses(
+        document.text,
+        cues,
+        sentence.body,
+        sentence.end,
+        own_verbs=[
+            hit for hit in sentence.cues if hit.value.type == "verb" and hit.overlaps(start, end)
+        ],
+        comma_ends_scope=sentence.lexicon.comma_ends_scope,
+    )
+    return [
+        hit
+        for hit in cues
+        if (hit.value.type in GOVERNING or hit.value.change is not None)
+        and clauses.reaches(hit, start, end)
+    ]
+
+
+def combine(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> Assertion:
+    """Make one assertion of the cues that govern a mention at ``start``."""
+    return Assertion(
+        presence=_presence(reaching, start),
+        temporality=_temporality(reaching, section),
+        experiencer=_experiencer(reaching, section),
+    )
+
+
+def _cues_beside(sentence: Sentence, start: int, end: int) -> Sequence[Hit[Cue]]:
+    """The winning cues when those that touch the mention take no part."""
+    if not any(hit.overlaps(start, end) for hit in sentence.cues):
+        return sentence.winning
+    return longest([hit for hit in sentence.cues if not hit.overlaps(start, end)])
+
+
+def _presence(reaching: Sequence[Hit[Cue]], start: int) -> Presence:
+    """Combine the nearest cue on either side; the one that denies more decides."""
+    before = [hit for hit in reaching if hit.value.certainty is not None and hit.end <= start]
+    behind = [hit for hit in reaching if hit.value.certainty is not None and hit.start >= start]
+    grades = []
+    if before:
+        grades.append(_forward_grade(before))
+    if behind:
+        grades.append(min((_certainty(hit) for hit in behind), key=lambda grade: grade.rank))
+    return min(grades, key=lambda grade: grade.rank, default=Presence.PRESENT)
+
+
+def _forward_grade(before: Sequence[Hit[Cue]]) -> Presence:
+    """The nearest cue, and the denial right before it, if any ("no suspicious")."""
+    nearest = before[-1]
+    for hit in reversed(before[:-1]):
+        if nearest.start - hit.end > 1 or _certainty(hit) is not Presence.ABSENT:
+            break
+        nearest = hit
+    return _certainty(nearest)
+
+
+def _certainty(hit: Hit[Cue]) -> Presence:
+    return hit.value.certainty or Presence.PRESENT
+
+
+def _temporality(reaching: Sequence[Hit[Cue]], section: Section) -> Temporality:
+    types = {hit.value.type for hit in reaching}
+    if "hypothetical" in types:
+        return Temporality.HYPOTHETICAL
+    if "historical" in types:
+        return Temporality.HISTORICAL
+    if section in {Section.HISTORY, Section.FAMILY_HISTORY} and "recent" not in types:
+        return Temporality.HISTORICAL
+    return Temporality.RECENT
+
+
+def _experiencer(reaching: Sequence[Hit[Cue]], section: Section) -> Experiencer:
+    other = section is Section.FAMILY_HISTORY or any(hit.value.type == "other" for hit in reaching)
+    return Experiencer.OTHER if other else Experiencer.PATIENT
+
+
+def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen or trim offsets that are slightly off to whole Latin words."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while start and _inside_word(text, start):
+        start -= 1
+    while end < len(text) and _inside_word(text, end):
+        end += 1
+    return start, end
+
+
+def _inside_word(text: str, at: int) -> bool:
+    """Whether the characters on both sides of an offset belong to one Latin word."""
+    left, right = text[at - 1 : at], text[at : at + 1]
+    return left.isalpha() and right.isalpha() and left < "\u2e80" and right < "\u2e80"

@@ -1,0 +1,18 @@
+"""How a finding changed against the prior study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nlp.lexicon import Cue
+from nlp.match import Hit
+from nlp.types import Change
+
+
+def change_of(reaching: Sequence[Hit[Cue]], start: int, end: int) -> Change | None:
+    """The change that the nearest of the cues reaching a mention tells; None if none does."""
+    telling = [hit for hit in reaching if hit.value.change is not None]
+    if not telling:
+        return None
+    nearest = min(telling, key=lambda hit: max(start - hit.end, hit.start - end))
+    return nearest.value.change

@@ -1,0 +1,57 @@
+"""Which findings somebody must hear of, and how soon (ACR actionable findings, Larson 2014)."""
+
+from __future__ import annotations
+
+from nlp.concepts import concepts
+from nlp.types import Change, Experiencer, Finding, Presence, Section, Temporality
+
+QUIET_SECTIONS = frozenset(
+    {
+        Section.INDICATION,
+        Section.HISTORY,
+        Section.FAMILY_HISTORY,
+        Section.TECHNIQUE,
+        Section.COMPARISON,
+        Section.RECOMMENDATION,
+    }
+)
+"""What stands there is asked, known or old; it never flags."""
+OLD = frozenset({"chronic", "old", "healed", "remote"})
+
+
+def critical_category(finding: Finding) -> int | None:
+    """ACR category of a merged finding; None if nobody must be told.
+
+    A finding that a later section denies has lost its presence in merging, and is not flagged. One
+    that is only possible counts in the impression, where the radiologist means it to be acted on.
+    """
+    if not _is_current(finding) or not OLD.isdisjoint(finding.morphology):
+        return None
+    for rule in concepts()[finding.concept].critical:
+        if not rule.when or any(_holds(condition, finding) for condition in rule.when):
+            return rule.category
+    return None
+
+
+def _is_current(finding: Finding) -> bool:
+    least = Presence.PROBABLE
+    if finding.section in {Section.IMPRESSION, Section.ADDENDUM}:
+        least = Presence.POSSIBLE
+    return (
+        finding.presence.rank >= least.rank
+        and finding.temporality is Temporality.RECENT
+        and finding.assertion.experiencer is Experiencer.PATIENT
+        and finding.section not in QUIET_SECTIONS
+        and finding.change is not Change.RESOLVED
+    )
+
+
+def _holds(condition: str, finding: Finding) -> bool:
+    if condition.startswith(">"):
+        return any(max(size) > float(condition[1:]) for size in finding.sizes_mm)
+    return (
+        condition == finding.severity
+        or condition == finding.change
+        or condition in finding.morphology
+        or condition in finding.sites
+    )

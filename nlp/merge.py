@@ -1,0 +1,137 @@
+"""One finding for each thing a report speaks of, however often it does.
+
+Mentions of one concept are one finding unless their sides, sites or sizes tell them apart. The
+impression overrides the findings, an addendum both; within a section the more certain wins, so
+that a template's "no effusion" does not hide the effusion that was dictated beside it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from nlp.concepts import concepts
+from nlp.observe import Observation
+from nlp.types import (
+    Change,
+    Finding,
+    Laterality,
+    Presence,
+    Section,
+    Severity,
+)
+
+_PRIORITY = {Section.ADDENDUM: 3, Section.IMPRESSION: 2, Section.FINDINGS: 1, Section.UNKNOWN: 1}
+_PARTIAL = frozenset({"large", "small", "acute", "tiny"})
+"""A denial of these ("no large effusion") leaves room for the others."""
+Cluster = list[Observation]
+
+
+def merge(observations: Sequence[Observation]) -> list[Finding]:
+    """Merge the observations of one report; findings come in order of the text."""
+    by_kind: dict[tuple[object, ...], list[Cluster]] = defaultdict(list)
+    for each in observations:
+        clusters = by_kind[_kind(each)]
+        for cluster in clusters:
+            if all(_same(other, each) for other in cluster):
+                cluster.append(each)
+                break
+        else:
+            clusters.append([each])
+    made = [_finding(each) for clusters in by_kind.values() for each in clusters]
+    return sorted(made, key=lambda finding: (finding.start, finding.end, finding.concept))
+
+
+def _kind(each: Observation) -> tuple[object, ...]:
+    """What is never merged: concept, time, person, and sections that only ask or tell history."""
+    return (
+        each.concept,
+        each.assertion.temporality,
+        each.assertion.experiencer,
+        _PRIORITY.get(each.section, 0) > 0,
+    )
+
+
+def _same(one: Observation, other: Observation) -> bool:
+    """Whether two mentions may be of one thing."""
+    left, right = one.attributes, other.attributes
+    if not _sides_agree(left.laterality, right.laterality):
+        return False
+    if left.sites and right.sites and not set(left.sites) & set(right.sites):
+        return False
+    if _is_denied(one) != _is_denied(other) and one.section == other.section:
+        return _narrowness(one) == _narrowness(other)
+    sizes = [{size.values_mm for size in each.sizes if not size.prior} for each in (one, other)]
+    return not (all(sizes) and one.section == other.section and not sizes[0] & sizes[1])
+
+
+def _sides_agree(one: Laterality | None, other: Laterality | None) -> bool:
+    return one is None or other is None or one == other or Laterality.BILATERAL in (one, other)
+
+
+def _is_denied(each: Observation) -> bool:
+    return each.assertion.presence.rank <= Presence.UNLIKELY.rank
+
+
+def _narrowness(each: Observation) -> tuple[bool, bool]:
+    return each.attributes.laterality is not None, bool(each.attributes.sites)
+
+
+def _finding(cluster: Cluster) -> Finding:
+    ranked = sorted(cluster, key=_weight, reverse=True)
+    deciding = ranked[0]
+    agreeing = [each for each in ranked if _is_denied(each) == _is_denied(deciding)]
+    sides = [each.attributes.laterality for each in agreeing if each.attributes.laterality]
+    return Finding(
+        concept=deciding.concept,
+        codes=concepts()[deciding.concept].codes,
+        assertion=deciding.assertion,
+        evidence=tuple(each.evidence for each in agreeing),
+        laterality=sides[0] if sides and concepts()[deciding.concept].lateral else None,
+        sites=_all(agreeing, "sites"),
+        severity=_first_severity(agreeing),
+        morphology=_all(agreeing, "morphology"),
+        sizes_mm=_sizes(agreeing, prior=False),
+        prior_sizes_mm=_sizes(agreeing, prior=True),
+        change=_first_change(agreeing),
+    )
+
+
+def _weight(each: Observation) -> tuple[int, int, int]:
+    """Section first, then certainty, then the order of the text."""
+    priority = _PRIORITY.get(each.section, 0)
+    if _is_partial(each):
+        priority = 0
+    return priority, each.assertion.presence.rank, -each.evidence.start
+
+
+def _is_partial(each: Observation) -> bool:
+    """A denial of only some kind or amount, which overrides nothing."""
+    given = each.attributes
+    return _is_denied(each) and (
+        given.severity is not None
+        or each.change is Change.NEW
+        or not _PARTIAL.isdisjoint(given.morphology)
+    )
+
+
+def _all(cluster: Cluster, name: str) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(value for each in cluster for value in getattr(each.attributes, name))
+    )
+
+
+def _sizes(cluster: Cluster, *, prior: bool) -> tuple[tuple[float, ...], ...]:
+    return tuple(
+        dict.fromkeys(
+            size.values_mm for each in cluster for size in each.sizes if size.prior == prior
+        )
+    )
+
+
+def _first_severity(cluster: Cluster) -> Severity | None:
+    return next((s for each in cluster if (s := each.attributes.severity)), None)
+
+
+def _first_change(cluster: Cluster) -> Change | None:
+    return next((each.change for each in cluster if each.change), None)

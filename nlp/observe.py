@@ -1,0 +1,64 @@
+"""Everything one mention says, before a report's mentions are merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlp.assertion import combine, reaching_cues
+from nlp.attributes import Attributes, attributes_of
+from nlp.change import change_of
+from nlp.document import Document, Sentence
+from nlp.measure import Measure
+from nlp.mentions import Mention, find_mentions
+from nlp.types import Assertion, Change, Evidence, Section
+
+SIZE_SENTENCES = 1
+"""A size in a sentence without a mention belongs to a mention at most so many sentences before."""
+
+
+@dataclass(slots=True)
+class Observation:
+    """One mention with all that its sentence, and the sizes of the next, say of it."""
+
+    concept: str
+    evidence: Evidence
+    assertion: Assertion
+    attributes: Attributes
+    change: Change | None
+    sizes: list[Measure]
+
+    @property
+    def section(self) -> Section:
+        """Section of the mention."""
+        return self.evidence.section
+
+
+def observe(document: Document) -> list[Observation]:
+    """Every mention of a document, in order."""
+    made: list[Observation] = []
+    last = -1  # number of the sentence that the last observation stands in
+    for number, sentence in enumerate(document.sentences):
+        mentions = find_mentions(document, sentence)
+        attributes, free = attributes_of(document, sentence, mentions)
+        if free and made and number - last <= SIZE_SENTENCES:
+            made[-1].sizes.extend(free)  # "It measures 8 mm.", in a sentence of its own
+        for mention, given in zip(mentions, attributes, strict=True):
+            made.append(_observation(document, sentence, mention, given))
+            last = number
+    return made
+
+
+def _observation(
+    document: Document, sentence: Sentence, mention: Mention, given: Attributes
+) -> Observation:
+    reaching = reaching_cues(document, sentence, mention.head_start, mention.head_end)
+    start = document.folded.to_source(mention.start)
+    end = document.folded.end_to_source(mention.end)
+    return Observation(
+        concept=mention.concept,
+        evidence=Evidence(start, end, document.source[start:end], sentence.section),
+        assertion=combine(reaching, mention.head_start, sentence.section),
+        attributes=given,
+        change=change_of(reaching, mention.head_start, mention.head_end),
+        sizes=list(given.sizes),
+    )

@@ -1,0 +1,154 @@
+"""How far a cue reaches: breaks, clauses and lists of one sentence.
+
+After NegEx (Chapman 2001) and ConText (Harkema 2009): a cue governs what stands behind or before
+it up to a stop. Added here is the structure that a comma or "and" opens: another item of the list
+that the cue governs, or another clause, which has a finite verb of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nlp.lexicon import Cue
+from nlp.match import Hit
+
+_PUNCTUATION = re.compile(r"[,;:()]|(?<=\s) ?- (?=\S)|(?<=\w)-- ?")
+_WORD = re.compile(r"\w+")
+_KINDS = {",": "comma", ";": "semicolon", ":": "colon", "(": "open", ")": "close"}
+_VERBS = frozenset({"verb", "exists"})
+NEAR_WORDS = 3
+"""A cue of scope ``word`` has at most so many words between itself and the mention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A place where a scope may end."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class Clauses:
+    """The breaks and verbs of one sentence, with one mention left out.
+
+    Parameters
+    ----------
+    text
+        The folded text that the offsets count in.
+    cues
+        Winning cue hits of the sentence, none of which touches the mention.
+    start, end
+        Of the sentence.
+    own_verbs
+        Finite verbs inside the mention; they make a clause of it.
+    comma_ends_scope
+        See `nlp.lexicon.Lexicon`.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        cues: Sequence[Hit[Cue]],
+        start: int,
+        end: int,
+        *,
+        own_verbs: Sequence[Hit[Cue]] = (),
+        comma_ends_scope: bool,
+    ) -> None:
+        self._text = text
+        self._comma_ends_scope = comma_ends_scope
+        breaks = [
+            Break(hit.start, hit.end, hit.value.type)
+            for hit in cues
+            if hit.value.type in {"stop", "join", "either"}
+        ]
+        breaks += [
+            Break(match.start(), match.end(), _KINDS.get(match.group().strip(), "semicolon"))
+            for match in _PUNCTUATION.finditer(text, start, end)
+        ]
+        self._breaks = sorted(breaks, key=lambda each: each.start)
+        self._verbs = [hit for hit in cues if hit.value.type in _VERBS or _has_verb(hit.value)]
+        self._verbs.extend(own_verbs)
+        self._end = end
+
+    def reaches(self, cue: Hit[Cue], start: int, end: int) -> bool:
+        """Whether a cue governs the mention ``start:end``."""
+        if cue.end <= start:
+            return cue.value.direction != "backward" and self._reaches_forward(cue, start)
+        return cue.value.direction != "forward" and self._reaches_backward(cue, end)
+
+    def _reaches_forward(self, cue: Hit[Cue], start: int) -> bool:
+        scope = cue.value.scope
+        between = [each for each in self._breaks if cue.end <= each.start and each.end <= start]
+        if scope == "word":
+            return not between and self._words(cue.end, start) <= NEAR_WORDS
+        if scope == "sentence":
+            return True
+        return not any(self._closes(each, cue, start) for each in between)
+
+    def _closes(self, each: Break, cue: Hit[Cue], start: int) -> bool:
+        """Whether a break behind a cue ends its scope before ``start``."""
+        match each.kind:
+            case "stop" | "semicolon":
+                return True
+            case "colon":
+                return self._words(cue.end, each.start) > 2
+            case "comma":
+                if self._comma_ends_scope or cue.value.scope == "clause":
+                    return True
+                return self._opens_clause(each, {"verb", "exists", "presence"})
+            case "join":
+                return cue.value.scope == "clause" or self._opens_clause(each, {"verb", "presence"})
+            case _:
+                return False
+
+    def _opens_clause(self, each: Break, types: set[str]) -> bool:
+        """Whether what follows a break has a verb of its own, and is no alternative."""
+        until = self._end
+        for other in self._breaks:
+            if other.start < each.end:
+                continue
+            if other.kind in {"comma", "semicolon", "stop", "colon"}:
+                until = other.start
+                break
+            if other.kind == "either":
+                return False
+        return any(
+            each.end <= verb.start < until and verb.value.type in types for verb in self._verbs
+        )
+
+    def _reaches_backward(self, cue: Hit[Cue], end: int) -> bool:
+        scope = cue.value.scope
+        between = [each for each in self._breaks if end <= each.start and each.end <= cue.start]
+        if scope == "word":
+            return (
+                all(each.kind == "colon" for each in between)
+                and self._words(end, cue.start) <= NEAR_WORDS
+            )
+        if scope == "sentence":
+            return True
+        for each in between:
+            if each.kind in {"stop", "semicolon"}:
+                return False
+            if each.kind == "colon" and self._words(each.end, cue.start):
+                return False
+            if each.kind == "comma" and (self._comma_ends_scope or scope == "clause"):
+                return False
+        return not any(
+            end <= verb.start and verb.end < cue.start - 1  # the cue's own verb touches it
+            for verb in self._verbs
+        )
+
+    def _words(self, start: int, end: int) -> int:
+        between = self._text[start:end]
+        if between.isascii():
+            return len(_WORD.findall(between))
+        return (len(between) + 1) // 2
+
+
+def _has_verb(cue: Cue) -> bool:
+    """A presence cue that looks backward ("is not seen") is the verb of its clause."""
+    return cue.type == "presence" and cue.direction == "backward"
