@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from engines.types import FloatArray, Grid, LabelArray, Result, Tensors, Volume
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from engines.device.prepare import Stored
     from engines.device.sweep import Recipe
     from engines.package import Package
+
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told of a long piece of work: its phase, steps done, and steps in all; may raise to end it."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,10 @@ class DeviceSession(Session, Protocol):
 class Backend(Protocol):
     """How a model file runs.
 
-    It may also have ``default_device``, the device it runs on where nobody names one, and
-    ``labels_on_device``, true where its sessions are `DeviceSession`.
+    It may also have ``default_device``, the device it runs on where nobody names one;
+    ``labels_on_device``, true where its sessions are `DeviceSession`; and
+    ``make_ready(package, *, device, progress)``, which does once, at start-up, what loading a
+    package would wait for too long, and yields what could not be done, in sentences.
     """
 
     name: str
@@ -224,6 +230,7 @@ __all__ = [
     "DeviceSession",
     "DeviceTask",
     "Prepared",
+    "Progress",
     "Session",
     "Slab",
     "Task",

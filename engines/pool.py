@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from engines import registry
-from engines.api import Backend, Session
+from engines.api import Backend, Progress, Session
 from engines.errors import (
     BackendUnavailable,
     DeviceLost,
@@ -156,6 +156,37 @@ class Pool:
         package = self._catalogue.get(name, version)
         self._pass_gate(package, volumes, priority)
         return self._run(package, volumes, priority)
+
+    def make_ready(self, names: Iterable[str], progress: Progress) -> Iterator[tuple[str, str]]:
+        """Do what loading the newest version of each package would wait for too long.
+
+        To be called once, at start-up, before `preload`: TensorRT plans that are missing are
+        built, which takes minutes.
+
+        Parameters
+        ----------
+        names
+            Packages.
+        progress
+            Told how far it is; the phase begins with the package's name.
+
+        Yields
+        ------
+        name, problem : str
+            What could not be done; the package runs otherwise or elsewhere then.
+        """
+        place = self._places[0]
+        make_ready = getattr(place.backend, "make_ready", None)
+        if make_ready is None:
+            return
+        for name in names:
+            package = self._catalogue.get(name)
+
+            def tell(phase: str, done: int, steps: int, of: str = name) -> None:
+                progress(f"{of} {phase}", done, steps)
+
+            for problem in make_ready(package, device=place.device, progress=tell):
+                yield name, problem
 
     def preload(self, names: Iterable[str]) -> None:
         """Load the newest version of each package now rather than at its first run."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import time
+from dataclasses import replace
 from threading import Event
 from typing import NoReturn
 
@@ -12,6 +14,7 @@ import structlog
 from engines.errors import EngineError
 from engines.pool import Pool
 from node.app import WORK
+from node.app.ready import Progress, make_ready
 from node.app.stopping import wait_for
 from node.app.stores import open_stores, utc_now
 from node.config.model import Config
@@ -32,7 +35,12 @@ def run_work(config: Config, stop: Event) -> None:
     """Plan, infer, encode and deliver until `stop` is set."""
     stores = open_stores(config)
     pool = _open_pool(config)
-    write_lane(stores.files, LaneInfo(pool.backend, pool.notes))
+    lane = LaneInfo(pool.backend, pool.notes)
+    write_lane(stores.files, lane)
+    progress = Progress(
+        lambda words: write_lane(stores.files, replace(lane, building=words)), stop, time.monotonic
+    )
+    make_ready(pool, _wanted(config, pool), progress)
     warm_up()
     equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, utc_now)
     with only_one(config.data_dir, WORK, stop):
@@ -64,7 +72,7 @@ def _end_process(reason: str) -> NoReturn:
 
 
 def _open_pool(config: Config) -> Pool:
-    """Load the packages that rules name; a bad one is logged and does not stop the others."""
+    """Open the first backend that can run here, on the packages there are."""
     try:
         pool = Pool(
             config.models_dir,
@@ -80,13 +88,13 @@ def _open_pool(config: Config) -> Pool:
         log.warning("backend.passed_over", reason=note)
     for folder, problem in pool.catalogue.errors.items():
         log.error("package.broken", folder=folder, reason=str(problem))
+    return pool
+
+
+def _wanted(config: Config, pool: Pool) -> list[str]:
+    """Name the packages that rules want; those that are not there are logged and left out."""
     usable = {package.name for package in pool.catalogue.packages}
     wanted = {model for rule in config.rules for model in rule.run}
     for name in sorted(wanted - usable):
         log.error("package.missing", model=name)
-    for name in sorted(wanted & usable):
-        try:
-            pool.preload([name])
-        except EngineError as error:
-            log.error("package.not_loaded", model=name, reason=str(error))  # noqa: TRY400
-    return pool
+    return sorted(wanted & usable)

@@ -21,6 +21,7 @@ from node.cli.model_import import import_command
 from node.cli.model_repository import triton_repository
 from node.cli.options import models_options, read_config
 from node.config.condition import check_field, parse_condition
+from node.store.lane import read_lane
 
 
 @click.group()
@@ -62,9 +63,19 @@ def list_models(models_dir: Path | None, config_file: Path, as_json: bool) -> No
         Console().print(table)
         for name, reason in availability():
             click.echo(f"backend {name}: {'can run here' if reason is None else reason}")
+        if building := _building(models_dir, config_file):
+            click.echo(f"being built by the node, and studies wait for it: {building}")
         _print_broken(broken)
     if broken:
         raise SystemExit(1)
+
+
+def _building(models_dir: Path | None, config_file: Path) -> str | None:
+    """How far the work process is with the plans it builds at its start; None: it builds none."""
+    if models_dir is not None:
+        return None
+    lane = read_lane(read_config(config_file).data_dir)
+    return lane.building if lane else None
 
 
 @models.command()

@@ -22,10 +22,13 @@ class LaneInfo:
         Such as ``"onnx on cpu"``.
     notes
         Why preferred backends do not, one each.
+    building
+        How far the plans are that are built before the first study; None: nothing is built.
     """
 
     backend: str
     notes: tuple[str, ...]
+    building: str | None = None
 
 
 _FORM = TypeAdapter(LaneInfo)

@@ -273,5 +273,10 @@ def test_the_list_says_what_runs_the_models_and_why_not_what_was_preferred(past,
     write_lane(files, LaneInfo("onnx on cpu", ("backend 'tensorrt': no driver",)))
     after_start = Page(browser.get("/").text).text
 
+    write_lane(files, LaneInfo("tensorrt on cuda", (), "ct-lungs fp16: Building, step 3 of 9"))
+    while_building = Page(browser.get("/").text).text
+
     assert "Models" not in before
+    assert "studies wait for it: ct-lungs fp16: Building, step 3 of 9" in while_building
+    assert "wait for it" not in after_start
     assert "Models Run by onnx on cpu. Passed over: backend 'tensorrt': no driver" in after_start

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engines.api import Session
+from engines.api import Progress, Session
 from engines.backends.tensorrt import profiles
-from engines.backends.tensorrt.builder import BuildOptions, Names, Progress, capture, complaints
+from engines.backends.tensorrt.builder import BuildOptions, Names, capture, complaints
 from engines.backends.tensorrt.cache import PlanCache, Recipe, default_folder
 from engines.backends.tensorrt.driver import Gpu
 from engines.backends.tensorrt.flavour import Flavour
 from engines.backends.tensorrt.machine import INSTALLED, Machine
 from engines.backends.tensorrt.plans import Made, Order, make, operators_kept
 from engines.backends.tensorrt.session import Loaded, TensorRTSession
-from engines.errors import BackendUnavailable, PackageError
+from engines.errors import BackendUnavailable, EngineError, PackageError
 from engines.package import Package
 from engines.types import FloatArray
 
@@ -195,6 +195,29 @@ class TensorRTBackend:
         finally:
             api.close()
 
+    def make_ready(self, package: Package, *, device: str, progress: Progress) -> Iterator[str]:
+        """Build the plans that a package's studies may need and that are not there: at start-up.
+
+        They are fp32 and the precision the manifest prefers. A plan that does not load is set
+        aside and built again; one of other options serves as well.
+
+        Yields
+        ------
+        str
+            Why a plan could not be built; the others are.
+        """
+        for precision in dict.fromkeys(("fp32", package.manifest.model.precision.default)):
+
+            def tell(phase: str, done: int, steps: int, of: str = precision) -> None:
+                progress(f"{of}: {phase}", done, steps)
+
+            try:
+                if not self._has(package, precision, device):
+                    tell("begins", 0, 1)
+                    self.build(package, Order(precision), device=device, progress=tell)
+            except (EngineError, OSError) as error:
+                yield f"{precision}: {error}"
+
     def check(self, package: Package, order: Order, progress: Progress | None = None) -> Made:
         """Build a plan and keep nothing: that takes no GPU where the builder takes none.
 
@@ -207,6 +230,16 @@ class TensorRTBackend:
         """
         _check_allowed(package, order.precision)
         return make(self._machine.flavour(), package, order, progress)
+
+    def _has(self, package: Package, precision: str, device: str) -> bool:
+        """Whether there is a plan that loads."""
+        index = _index(device)
+        kind, gpu = self._machine.flavour(), self._machine.gpu(index)
+        api = self._machine.device(index)
+        try:
+            return self._find(kind, package, gpu, precision) is not None
+        finally:
+            api.close()
 
     def _find(
         self, kind: Flavour, package: Package, gpu: Gpu, precision: str | None

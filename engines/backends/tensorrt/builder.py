@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engines.api import Progress
 from engines.backends.tensorrt.flavour import Flavour
 from engines.backends.tensorrt.profiles import Profile, fitted
 from engines.errors import PackageError
-
-Progress = Callable[[str, int, int], None]
-"""Called with the phase of the build, the steps done and the steps there are."""
 
 LOG_LINES = 200
 
@@ -222,4 +220,4 @@ def _monitor(api: Any, progress: Progress | None) -> Any:
     return Monitor()
 
 
-__all__ = ["BuildOptions", "Built", "Names", "Progress", "build", "capture", "complaints"]
+__all__ = ["BuildOptions", "Built", "Names", "build", "capture", "complaints"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.api import Progress
 from engines.backends import onnx_file
 from engines.backends.tensorrt import builder, parity, precision, profiles
-from engines.backends.tensorrt.builder import BuildOptions, Built, Progress
+from engines.backends.tensorrt.builder import BuildOptions, Built
 from engines.backends.tensorrt.flavour import Flavour
 from engines.backends.tensorrt.rounding import rounded
 from engines.errors import PackageError
