@@ -8,7 +8,8 @@ NodeError
     ├── TransientError     try again later (peer down, disk full)
     │   └── Away           the destination cannot be reached, or rejects the association
     └── PermanentError     trying again cannot help (geometry, missing attribute)
-        └── GeometryError  the series is not a regular volume
+        ├── GeometryError  the series is not a regular volume
+        └── ReportError    a report document cannot be read or used
 
 The class decides on retry. No message carries patient data: UIDs, keywords, numbers
 and AE titles only.
@@ -76,3 +77,7 @@ class PermanentError(StepError):
 
 class GeometryError(PermanentError):
     """The slices of a series do not make a regular volume; the message says why."""
+
+
+class ReportError(PermanentError):
+    """A report document cannot be used; the message says why and never quotes it."""

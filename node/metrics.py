@@ -32,3 +32,9 @@ OBJECTS_SENT = Counter(
     "C-STORE operations towards destinations by outcome.",
     ["destination", "outcome"],
 )
+
+REPORTS_RECEIVED = Counter(
+    "wetread_reports_received_total",
+    "Report messages and documents by the way they came and what became of them.",
+    ["way", "outcome"],
+)

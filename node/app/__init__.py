@@ -1,6 +1,7 @@
 """The composition root: which parts make a role.
 
     receive    StorageScp → Keeper → Files, Index
+    hl7        MllpServer → MessageKeeper → Files, Reports
     work       Schedule → Flow (DBOS) → Steps → Pool, encoders, C-STORE
     web        status page over Index and Ledger
 
@@ -16,4 +17,5 @@ from typing import Final
 RECEIVE: Final = "receive"
 WORK: Final = "work"
 WEB: Final = "web"
-ROLES: Final = (RECEIVE, WORK, WEB)
+HL7: Final = "hl7"
+ROLES: Final = (RECEIVE, HL7, WORK, WEB)

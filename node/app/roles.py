@@ -6,7 +6,7 @@ import sys
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from node.app import RECEIVE, WORK
+from node.app import HL7, RECEIVE, WORK
 
 if TYPE_CHECKING:
     from node.config.model import Config
@@ -45,6 +45,10 @@ def run_role(role: str, config: Config, stop: Event, slot: int = 0) -> None:
         from node.app.receive import run_receive
 
         run_receive(config, stop, slot)
+    elif role == HL7:
+        from node.app.hl7 import run_hl7
+
+        run_hl7(config, stop)
     elif role == WORK:
         from node.app.work import run_work
 

@@ -15,6 +15,8 @@ from node.store.files import Files
 from node.store.index import Index
 from node.store.ledger import Ledger
 from node.store.quarantine import Quarantine
+from node.store.report_messages import ReportMessages
+from node.store.reports import Reports
 
 
 def utc_now() -> datetime:
@@ -30,6 +32,8 @@ class Stores:
     index: Index
     ledger: Ledger
     quarantine: Quarantine
+    reports: Reports
+    report_messages: ReportMessages
     engine: Engine
     database_url: str
 
@@ -55,4 +59,13 @@ def open_stores(config: Config) -> Stores:
         engine = open_database(url)
     except SQLAlchemyError as error:
         raise ConfigError(f"database: cannot be opened: {type(error).__name__}") from error
-    return Stores(files, Index(engine), Ledger(engine), Quarantine(engine), engine, url)
+    return Stores(
+        files,
+        Index(engine),
+        Ledger(engine),
+        Quarantine(engine),
+        Reports(engine),
+        ReportMessages(engine),
+        engine,
+        url,
+    )

@@ -13,7 +13,7 @@ from threading import Event
 
 import structlog
 
-from node.app import RECEIVE
+from node.app import HL7, RECEIVE
 from node.config.model import Config
 from node.metrics import COUNTERS_VARIABLE
 
@@ -47,9 +47,15 @@ class RoleProcess:
 
 
 def processes_of(config: Config, roles: Iterable[str]) -> list[RoleProcess]:
-    """List the processes that make some roles: one of each, of receive as many as configured."""
+    """List the processes that make some roles: one of each, of receive as many as configured.
+
+    Nothing listens for HL7 where the configuration has no listener.
+    """
     found = []
+    listens = config.reports is not None and config.reports.hl7 is not None
     for role in dict.fromkeys(roles):
+        if role == HL7 and not listens:
+            continue
         several = role == RECEIVE and config.receive.processes > 1
         slots = range(config.receive.processes) if several else [None]
         found += [RoleProcess(role, slot) for slot in slots]

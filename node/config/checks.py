@@ -49,6 +49,7 @@ def cross_check(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
     yield from _paths(data, folder)
     yield from _models(data, folder)
     yield from _web(data)
+    yield from _reports(data, folder)
 
 
 def resolved(folder: Path, path: str | Path) -> Path:
@@ -238,6 +239,29 @@ def _web(data: dict[str, Any]) -> Iterator[Finding]:
     if isinstance(host, str) and not is_loopback(host):
         message = f"{host} can be reached from other machines, and the page has no login"
         yield Finding(("web", "host"), message, Severity.NOTE)
+
+
+def _reports(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
+    """Destinations of reports, who may send them, and the files of TLS."""
+    reports = _mapping(data.get("reports"))
+    destinations = _mapping(data.get("destinations"))
+    for key in ("send_findings_to", "send_discordances_to"):
+        for place, target in enumerate(_list(reports.get(key))):
+            if isinstance(target, str) and target not in destinations:
+                message = f"no destination {target!r}{suggestion(target, destinations)}"
+                yield Finding(("reports", key, place), message)
+    hl7 = reports.get("hl7")
+    if not isinstance(hl7, dict):
+        return
+    if not hl7.get("accept_from"):
+        message = "no system is listed: the node accepts reports from nobody"
+        yield Finding(("reports", "hl7", "accept_from"), message, Severity.NOTE)
+    if hl7.get("tls") is None and not is_loopback(str(hl7.get("host", ANY_ADDRESS))):
+        message = "without tls, reports with names cross the network in the clear"
+        yield Finding(("reports", "hl7"), message, Severity.NOTE)
+    for key, path in _mapping(hl7.get("tls")).items():
+        if isinstance(path, str) and (trouble := _unreadable_file(resolved(folder, path))):
+            yield Finding(("reports", "hl7", "tls", key), trouble)
 
 
 def is_loopback(host: str) -> bool:

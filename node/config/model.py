@@ -13,7 +13,9 @@ from pydantic import Field, field_validator
 
 from node.config.condition import ConditionValue, FieldName
 from node.config.destination import Destination
+from node.config.reports import FindingThreshold, Reports
 from node.config.section import Section
+from node.config.tls import Tls as Tls
 from node.config.values import AETitle, Backends, Name, Port, Uid
 
 
@@ -36,14 +38,6 @@ class Peer(Section):
         description="Associations it may have open at the same time; left out: only "
         "receive.max_associations limits it.",
     )
-
-
-class Tls(Section):
-    """Mutual TLS for the storage SCP: peers must show a certificate signed by `ca`."""
-
-    certificate: Path = Field(description="PEM file with the node's certificate chain.")
-    key: Path = Field(description="PEM file with the private key, readable by the node only.")
-    ca: Path = Field(description="PEM file with the authorities that sign the peers' certificates.")
 
 
 class Receive(Section):
@@ -127,6 +121,11 @@ class Rule(Section):
     priority: Literal["stat", "routine"] = Field(
         default="routine", description="stat: its results are sent before those of other rules."
     )
+    findings: dict[Name, FindingThreshold] = Field(
+        default={},
+        description="Concept → from which value of a model's result a finding counts as there, "
+        "when results are held against reports; instead of what the package says.",
+    )
     late_images: Literal["rerun", "mark"] = Field(
         default="rerun",
         description="When images come after a study was complete. rerun: read again with them, as "
@@ -200,6 +199,11 @@ class Web(Section):
         default="127.0.0.1", description="Address to listen on; keep it local or behind a proxy."
     )
     port: Port = Field(default=8080, description="TCP port of the status page and of /metrics.")
+    show_report_text: bool = Field(
+        default=False,
+        description="Show the words of a report that a finding was read from. Whoever reaches the "
+        "page reads them.",
+    )
 
 
 class Log(Section):
@@ -237,6 +241,11 @@ class Config(Section):
     )
     work: Work = Field(default=Work(), description="How much is done at the same time.")
     results: Results = Field(default=Results(), description="How results are marked.")
+    reports: Reports | None = Field(
+        default=None,
+        description="Reading of radiology reports, and holding them against the models' results. "
+        "Left out: no report is read.",
+    )
     web: Web = Field(default=Web(), description="The status page.")
     log: Log = Field(default=Log(), description="What is logged, and how.")
 

@@ -59,7 +59,7 @@ class Admission:
     ) -> None:
         self._ae_title = ae_title
         self._peers = tuple(peers)
-        self._addresses = _Addresses(monotonic)
+        self._addresses = Addresses(monotonic)
 
     def refuse_titles(self, called_ae_title: str, calling_ae_title: str) -> Rejection | None:
         """Say why these AE titles are not welcome, whoever uses them; decides without a look-up."""
@@ -144,8 +144,14 @@ class Strangers:
         return count < STRANGERS_ANSWERED
 
 
-class _Addresses:
-    """IP addresses of host names, looked up now and then."""
+class Addresses:
+    """IP addresses of host names, looked up now and then. Safe to use from many threads.
+
+    Parameters
+    ----------
+    monotonic
+        Seconds of a clock that never goes back.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -14,8 +14,8 @@ from node.receive.outcome import settle, shelve
 from node.receive.recovery import Recovered, recover
 from node.receive.status import Status
 from node.receive.store_request import StoreRequest
+from node.store.columns import MAX_UID_LENGTH
 from node.store.commit import Committer, Shelved
-from node.store.database import MAX_UID_LENGTH
 from node.store.file_meta import file_meta
 from node.store.files import PARTS, Files
 from node.store.group_sync import GroupSync

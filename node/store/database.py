@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,10 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    DateTime,
     Engine,
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -33,46 +30,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateColumn
-from sqlalchemy.types import TypeDecorator
+
+import node.store.report_tables  # noqa: F401 - adds its tables to the schema
+from node.store.columns import Sentence, Uid, UtcDateTime, metadata
 
 SQLITE_FILE = "wetread.sqlite"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: timezone-aware in Python, UTC without zone in the database."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Refuse naive times, which mean another moment on every host."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime; expected one with a timezone")
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Give the timezone back."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Sentence(TypeDecorator[str]):
-    """Words for people; a NUL, which may stand in a broken element, is no text to PostgreSQL."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        """Show it as the replacement character."""
-        return None if value is None else value.replace("\0", "\ufffd")
-
-
-metadata = MetaData()
-MAX_UID_LENGTH = 128
-"""Twice what PS3.5 Section 9.1 allows: what the field sends is kept where that is possible."""
-
-Uid = String(MAX_UID_LENGTH)
 
 studies = Table(
     "studies",
@@ -294,9 +256,10 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_what_is_new,
     _name_the_study_of_each_series,
     _add_what_is_new,
+    _add_what_is_new,
 )
 """Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series;
-4 proof of delivery.
+4 proof of delivery; 5 reports and discordances.
 """
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,7 +1,8 @@
 """Files under the data directory, written so that a crash leaves whole files or none.
 
 ``DATA_DIR/parts/`` holds what is being written, ``instances/`` what was received (see
-`node.store.part`), ``results/`` what the node made. Every name is ours: nothing that came over
+`node.store.part`), ``results/`` what the node made, ``reports/`` the words of reports, which
+nobody but the node may read. Every name is ours: nothing that came over
 the wire is ever part of a path.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 PARTS = "parts"
 INSTANCES = "instances"
 RESULTS = "results"
+REPORTS = "reports"
 
 _INSTANCE_FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
@@ -41,13 +43,21 @@ class Files:
         self.data_dir = data_dir
         for folder in (PARTS, INSTANCES, RESULTS):
             (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        (data_dir / REPORTS).mkdir(mode=0o700, exist_ok=True)
         self._make_instance_folders()
 
-    def write(self, relative: str, chunks: Iterable[bytes | memoryview]) -> Path:
+    def write(
+        self, relative: str, chunks: Iterable[bytes | memoryview], *, mode: int = 0o666
+    ) -> Path:
         """Write a file durably: data synced, renamed into place, directory synced.
 
         A reader never sees half a file; a crash leaves at most an orphan in ``parts/``.
         An existing file is replaced in one step.
+
+        Parameters
+        ----------
+        mode
+            Its permissions, from which those that the process's umask forbids are taken.
 
         Returns
         -------
@@ -62,7 +72,7 @@ class Files:
         target = self.data_dir / relative
         part = self.data_dir / PARTS / f"{own_prefix(relative)}{uuid.uuid4().hex}.part"
         try:
-            with part.open("wb") as stream:
+            with open(part, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
                 stream.flush()
