@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from engines.package import Package
 
 
+Voxel: TypeAlias = tuple[int, int, int]
+"""A place along k, j and i, voxels."""
+
+Box: TypeAlias = tuple[slice, slice, slice]
+"""Voxels along k, j and i; both ends are given."""
+
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told of a long piece of work: its phase, steps done, and steps in all; may raise to end it."""
 
@@ -37,6 +43,11 @@ class WindowPlan:
     skipped
         What the first channel of the output is inside a window that is not run, and what
         all others are: those of background.
+    region
+        First voxel along k, j and i, and the one past the last: a window that has none of them
+        is left out, and the output outside is of no use. None: the whole volume.
+    channels
+        Of the output, where they are known before a window is run.
     """
 
     patch: tuple[int, int, int]
@@ -45,6 +56,15 @@ class WindowPlan:
     batch: int = 1
     skip_at_most: float | None = None
     skipped: tuple[float, float] = (20.0, -20.0)
+    region: tuple[Voxel, Voxel] | None = None
+    channels: int | None = None
+
+    def leaves_out(self, corner: Voxel) -> bool:
+        """Whether the window at `corner` has nothing of the region."""
+        if self.region is None:
+            return False
+        window = zip(corner, self.patch, *self.region, strict=True)
+        return not all(first < stop and first + size > start for first, size, start, stop in window)
 
 
 @dataclass(frozen=True)
@@ -104,12 +124,15 @@ class DeviceJob:
     recipe
         What to do with them.
     box
-        Where they lie in the source: slices along k, j and i; all outside is background.
+        Where they lie in the source; all outside is background.
+    region
+        As in `Prepared`.
     """
 
     stored: Sequence[Stored]
     recipe: Recipe
-    box: tuple[slice, slice, slice]
+    box: Box
+    region: Box | None = None
 
 
 class DeviceSession(Session, Protocol):
@@ -168,11 +191,14 @@ class Prepared:
         Where the tensor's voxels are, in the source's frame.
     window
         How to sweep it, or None to run it whole.
+    region
+        Part of the source outside of which all is background; None: there is no such part.
     """
 
     tensor: FloatArray
     grid: Grid
     window: WindowPlan | None
+    region: Box | None = None
 
 
 class Task(Protocol):
@@ -202,10 +228,22 @@ class Task(Protocol):
         ...
 
 
+class RegionTask(Task, Protocol):
+    """A task that can look at a part of its volumes only: ``infer.coarse``."""
+
+    def prepare(
+        self, package: Package, volumes: Sequence[Volume], region: Box | None = None
+    ) -> Prepared:
+        """Make the network's input, of which only a region of the source counts."""
+        ...
+
+
 class DeviceTask(Task, Protocol):
     """A task whose volumes a device can take the whole way."""
 
-    def device_job(self, package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+    def device_job(
+        self, package: Package, volumes: Sequence[Volume], region: Box | None = None
+    ) -> DeviceJob:
         """Say what a device has to do, instead of `prepare`.
 
         Raises
@@ -226,13 +264,16 @@ class DeviceTask(Task, Protocol):
 
 __all__ = [
     "Backend",
+    "Box",
     "DeviceJob",
     "DeviceSession",
     "DeviceTask",
     "Prepared",
     "Progress",
+    "RegionTask",
     "Session",
     "Slab",
     "Task",
+    "Voxel",
     "WindowPlan",
 ]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from engines import registry
-from engines.api import Backend, Progress, Session
+from engines.api import Backend, Box, Progress, Session
 from engines.errors import (
     BackendUnavailable,
     DeviceLost,
@@ -20,6 +20,7 @@ from engines.errors import (
     PackageError,
 )
 from engines.package import Package
+from engines.serving.coarse import coarse_pass
 from engines.serving.ladder import Rung, below, lasts, leads_elsewhere
 from engines.serving.lane import Lane
 from engines.serving.places import Places
@@ -155,7 +156,12 @@ class Pool:
         """
         package = self._catalogue.get(name, version)
         self._pass_gate(package, volumes, priority)
-        return self._run(package, volumes, priority)
+        first = coarse_pass(package, self._catalogue)
+        if first is None or not volumes:
+            return self._run(package, volumes, priority)
+        return first.then(
+            package, volumes[0], lambda each, region: self._run(each, volumes, priority, region)
+        )
 
     def make_ready(self, names: Iterable[str], progress: Progress) -> Iterator[tuple[str, str]]:
         """Do what loading the newest version of each package would wait for too long.
@@ -216,12 +222,17 @@ class Pool:
         self.close()
 
     def _run(
-        self, package: Package, volumes: Sequence[Volume], priority: int
+        self,
+        package: Package,
+        volumes: Sequence[Volume],
+        priority: int,
+        region: Box | None = None,
     ) -> tuple[Result, Provenance]:
         rung = self._rung(package)
         while True:
             try:
-                return self._attempt(package, rung, volumes, priority)
+                work = self._ready(package, rung, volumes, region)
+                return self._attempt(package, rung, work, priority)
             except DeviceLost as error:
                 self._lost = str(error)
                 raise
@@ -229,9 +240,8 @@ class Pool:
                 rung = self._below(package, rung, error)
 
     def _attempt(
-        self, package: Package, rung: Rung, volumes: Sequence[Volume], priority: int
+        self, package: Package, rung: Rung, work: Work, priority: int
     ) -> tuple[Result, Provenance]:
-        work = self._ready(package, rung, volumes)
         with ExitStack() as held:
             held.enter_context(self._lane.hold(priority))
             session = held.enter_context(self._session(package, rung))
@@ -251,18 +261,22 @@ class Pool:
         )
         return result, provenance
 
-    def _ready(self, package: Package, rung: Rung, volumes: Sequence[Volume]) -> Work:
+    def _ready(
+        self, package: Package, rung: Rung, volumes: Sequence[Volume], region: Box | None
+    ) -> Work:
         """Get a run ready, all of it that needs no model."""
         fast = self._check_device(package, rung)
         notes: tuple[str, ...] = fast
         task = registry.task(package.manifest.model.task)
         if self._on_device(package, rung):
-            found = on_device(task, package, volumes, rung.batch)
+            found = on_device(task, package, volumes, rung.batch, region)
             if not isinstance(found, str):
                 return found
             notes = (f"swept on the host: {found}", *fast)
         overlap = CPU_OVERLAP if fast else None
-        return on_host(task, package, volumes, rung.batch, most_overlap=overlap, notes=notes)
+        return on_host(
+            task, package, volumes, rung.batch, region, most_overlap=overlap, notes=notes
+        )
 
     def _on_device(self, package: Package, rung: Rung) -> bool:
         """Whether the whole sweep is to be done on the device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -157,6 +157,25 @@ class Catalogue:
             raise PackageError(f"no model package {wanted}; installed: {known or 'none'}")
         released = [package for package in fitting if "-" not in package.version.split("+")[0]]
         return (released or fitting)[-1]
+
+    def with_others(self, names: Iterable[str]) -> list[str]:
+        """Give names of packages, and of the gates and coarse passes that they ask, sorted."""
+        found = set(names)
+        for name in tuple(found):
+            found |= set(asked_by(self.get(name)).values())
+        known = {package.name for package in self.packages}
+        return sorted(found & known)
+
+
+def asked_by(package: Package) -> dict[tuple[str, ...], str]:
+    """Name the other packages that a package's runs need, each under the manifest's key."""
+    manifest = package.manifest
+    found: dict[tuple[str, ...], str] = {}
+    if manifest.gate is not None:
+        found["gate", "package"] = manifest.gate.package
+    if manifest.infer.coarse is not None and manifest.infer.coarse.package is not None:
+        found["infer", "coarse", "package"] = manifest.infer.coarse.package
+    return found
 
 
 def packages(models_dir: Path) -> Catalogue:
@@ -325,6 +344,7 @@ __all__ = [
     "TASKS",
     "Catalogue",
     "Check",
+    "asked_by",
     "availability",
     "backend",
     "candidates",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -67,6 +68,7 @@ def sweep(
     each channel; the output is cut back to the volume.
     A window that `plan` skips is blended like the others, with the output of background:
     where a window that was run covers its voxels too, the blended output lies in between.
+    A window outside the plan's region is left out; the slabs have no meaning there.
 
     Parameters
     ----------
@@ -89,6 +91,7 @@ def sweep(
         If the network's output is not as large as its window.
     """
     padded, (_, inside_k, *inside_ji) = _padded(volume, plan.patch)
+    plan = _moved(plan, (inside_k.start, *(part.start for part in inside_ji)))
     starts = [
         positions(size, patch, plan.overlap)
         for size, patch in zip(padded.shape[1:], plan.patch, strict=True)
@@ -156,6 +159,9 @@ class _Row:
 
     def add(self, corners: Sequence[Corner]) -> None:
         """Run the windows at `corners`, all of one k, and add what they give."""
+        if self._plan.channels is not None:
+            self._begin(self._plan.channels)
+        corners = [corner for corner in corners if not self._plan.leaves_out(corner)]
         empty = [corner for corner in corners if self._is_empty(corner)]
         full = [corner for corner in corners if corner not in empty] if empty else corners
         for first in range(0, len(full), self._plan.batch):
@@ -189,13 +195,20 @@ class _Row:
 
     def _add(self, corner: Corner, part: Sequence[float] | FloatArray) -> None:
         """Add one window, given as an array (classes, *patch) or as one number per class."""
-        if self._total is None:
-            size = (self._plan.patch[0], *self._volume.shape[2:])
-            self._total = np.zeros((len(part), *size), dtype=np.float32)
+        total = self._begin(len(part))
+        if len(total) != len(part):
+            raise InferenceError(f"the output has {len(part)} channels, not {len(total)}")
         _, _, rows, columns = _window(corner, self._plan.patch)
-        for channel, values in zip(self._total, part, strict=True):
+        for channel, values in zip(total, part, strict=True):
             np.multiply(values, self._weight, out=self._weighted)
             channel[:, rows, columns] += self._weighted
+
+    def _begin(self, classes: int) -> FloatArray:
+        """Give the sum, made if this is the first time."""
+        if self._total is None:
+            size = (self._plan.patch[0], *self._volume.shape[2:])
+            self._total = np.zeros((classes, *size), dtype=np.float32)
+        return self._total
 
     def _is_empty(self, corner: Corner) -> bool:
         least = self._plan.skip_at_most
@@ -226,6 +239,15 @@ def _padded(volume: FloatArray, patch: Corner) -> tuple[FloatArray, tuple[slice,
     padded[:] = volume.min(axis=(1, 2, 3), keepdims=True)
     padded[(slice(None), *inside)] = volume
     return padded, (slice(None), *inside)
+
+
+def _moved(plan: WindowPlan, by: Corner) -> WindowPlan:
+    """Count the plan's region from the start of the padded volume."""
+    if plan.region is None:
+        return plan
+    (k, j, i), (k_stop, j_stop, i_stop) = plan.region
+    first = (k + by[0], j + by[1], i + by[2])
+    return replace(plan, region=(first, (k_stop + by[0], j_stop + by[1], i_stop + by[2])))
 
 
 def _window(corner: Corner, patch: Corner) -> tuple[slice, ...]:

@@ -163,7 +163,7 @@ class _Sweep:
     def run(self, tensor: Buffer, blend: Blend) -> None:
         """Queue all windows; slices are labelled as soon as no window follows."""
         arena = self._arena
-        corners = blend.corners
+        corners = [corner for corner in blend.corners if not self._plan.leaves_out(corner)]
         padding = minima(arena, tensor, self._inputs, int(np.prod(self._size)))
         empty = self._empty(tensor, corners, padding)
         batches = list(self._batches(corners, empty))
@@ -203,7 +203,7 @@ class _Sweep:
     def _empty(self, tensor: Buffer, corners: list[Corner], minima: Buffer) -> BoolArray:
         """Find the windows that need not be run: one number for each comes down."""
         least = self._least(minima)
-        if least is None:
+        if least is None or not corners:
             return np.zeros(len(corners), dtype=np.bool_)
         arena, count = self._arena, len(corners)
         partials, most = arena.floats(count, PARTS), arena.floats(count)

@@ -83,12 +83,12 @@ class Sampling:
         canvas[self._window()] = result
         return canvas
 
-    def needed(self, start: int, stop: int) -> tuple[int, int]:
+    def needed(self, start: int, stop: int, axis: int = 0) -> tuple[int, int]:
         """Find the canvas slices, first and past the last, that `backward` reads for a range.
 
-        Both grow with the range's `start` and `stop`.
+        Both grow with the range's `start` and `stop`. `axis` 1 and 2: rows and columns.
         """
-        have, want, before = self.content[0], self.source[0], self.before[0]
+        have, want, before = self.content[axis], self.source[axis], self.before[axis]
         if have == want:
             return before + start, before + stop
         ends = np.array([start, stop - 1])

@@ -17,7 +17,7 @@ LAYOUTS = {2: "NCHW", 3: "NCDHW"}
 def problems(manifest: Manifest) -> list[Problem]:
     """Find every contradiction in a manifest whose fields are valid one by one."""
     found = [*_gate(manifest), *_graph(manifest), *_preprocess(manifest), *_infer(manifest)]
-    found += [*_activation(manifest), *_runtime(manifest)]
+    found += [*_activation(manifest), *_runtime(manifest), *_coarse(manifest)]
     if manifest.model.task == "segment":
         found += [*_labels(manifest), *_steps(manifest)]
     if manifest.model.task == "classify":
@@ -85,6 +85,28 @@ def _infer(manifest: Manifest) -> Iterator[Problem]:
         yield ("infer", "mode"), "slice needs a graph of ndim 2"
     if task == "classify" and infer.mode != "whole":
         yield ("infer", "mode"), "task classify runs in mode whole"
+
+
+def _coarse(manifest: Manifest) -> Iterator[Problem]:
+    coarse, fine = manifest.infer.coarse, manifest.preprocess.spacing_mm
+    if coarse is None:
+        return
+    where = ("infer", "coarse")
+    if manifest.infer.mode != "sliding_window" or manifest.model.task != "segment":
+        yield where, "only task segment in mode sliding_window has coarse"
+    if (coarse.package is None) == (coarse.spacing_mm is None):
+        yield where, "coarse has either package or spacing_mm"
+    if coarse.package == manifest.metadata.name:
+        yield (*where, "package"), "the first pass of this network itself takes spacing_mm"
+    if coarse.spacing_mm is None:
+        return
+    if fine is None:
+        yield (*where, "spacing_mm"), "a coarse spacing needs a fine one: preprocess.spacing_mm"
+    elif any(have < want for have, want in zip(coarse.spacing_mm, fine, strict=True)):
+        yield (*where, "spacing_mm"), "is finer than preprocess.spacing_mm"
+    for value in coarse.labels:
+        if value not in manifest.postprocess.labels:
+            yield (*where, "labels"), f"label {value} is not among postprocess.labels"
 
 
 def _runtime(manifest: Manifest) -> Iterator[Problem]:

@@ -73,6 +73,21 @@ class Package:
         infer = self.manifest.infer.model_copy(update={"batch": batch})
         return replace(self, manifest=self.manifest.model_copy(update={"infer": infer}))
 
+    def at_spacing(self, spacing_mm: tuple[float, float, float]) -> Package:
+        """Give the same network as a package of its own at another voxel spacing (k, j, i), mm.
+
+        Its labels are neither cleaned nor measured.
+        """
+        manifest = self.manifest
+        preprocess = manifest.preprocess.model_copy(update={"spacing_mm": spacing_mm})
+        bare = {"steps": (), "measurements": ()}
+        update = {
+            "preprocess": preprocess,
+            "infer": manifest.infer.model_copy(update={"coarse": None}),
+            "postprocess": manifest.postprocess.model_copy(update=bare),
+        }
+        return replace(self, manifest=manifest.model_copy(update=update))
+
     def read_model(self) -> bytes:
         """Read the model file and check that it is the one the manifest names.
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from engines.package.base import Number, RelativePath, Section, Share, Text, Whole
-from engines.package.postprocess import Postprocess
-from engines.package.preprocess import Preprocess
+from engines.package.postprocess import LabelValue, Postprocess
+from engines.package.preprocess import Millimetres, Preprocess
 
 SEMVER = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 
@@ -122,6 +122,28 @@ class Model(Section):
     )
 
 
+class Coarse(Section):
+    """A first pass that finds where the fine one has to look; all outside is background.
+
+    Windows stay where they are without it, so inside the region the labels are the same.
+    """
+
+    spacing_mm: tuple[Millimetres, Millimetres, Millimetres] | None = Field(
+        default=None,
+        description="this network itself finds the region at this voxel spacing along slice, row "
+        "and column, mm",
+    )
+    package: Text | None = Field(
+        default=None, description="or the model package of task segment that finds it, by name"
+    )
+    labels: tuple[LabelValue, ...] = Field(
+        default=(), description="labels of the first pass that make the region; all by default"
+    )
+    margin_mm: Number = Field(
+        default=10.0, ge=0, description="what is looked at around them on every side, mm"
+    )
+
+
 class Infer(Section):
     """How the graph is run over an image."""
 
@@ -145,6 +167,9 @@ class Infer(Section):
         default=False,
         description="windows that hold the least value of the image, after normalisation, and "
         "nothing else are not run, but are background",
+    )
+    coarse: Coarse | None = Field(
+        default=None, description="a first pass that finds where the fine one has to look"
     )
 
 

@@ -8,7 +8,16 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from engines.api import DeviceJob, DeviceTask, Prepared, Session, Slab, Task
+from engines.api import (
+    Box,
+    DeviceJob,
+    DeviceTask,
+    Prepared,
+    RegionTask,
+    Session,
+    Slab,
+    Task,
+)
 from engines.errors import NotOnDevice
 from engines.package import Package
 from engines.serving.watch import Watched
@@ -82,7 +91,11 @@ def sweeps(package: Package, task: Task) -> bool:
 
 
 def on_device(
-    task: Task, package: Package, volumes: Sequence[Volume], batch: int
+    task: Task,
+    package: Package,
+    volumes: Sequence[Volume],
+    batch: int,
+    region: Box | None = None,
 ) -> DeviceWork | str:
     """Get a run on the device ready, or say why the sweep must be done on the host.
 
@@ -92,10 +105,12 @@ def on_device(
         What is run; `sweeps` holds.
     batch
         Windows per call at most.
+    region
+        Part of the source that counts; None: all of it.
     """
     device_task = cast("DeviceTask", task)
     try:
-        job = device_task.device_job(package, volumes)
+        job = device_task.device_job(package, volumes, region)
     except NotOnDevice as error:
         return str(error)
     window = replace(job.recipe.window, batch=min(job.recipe.window.batch, batch))
@@ -108,6 +123,7 @@ def on_host(
     package: Package,
     volumes: Sequence[Volume],
     batch: int,
+    region: Box | None = None,
     *,
     most_overlap: float | None = None,
     notes: tuple[str, ...] = (),
@@ -120,12 +136,17 @@ def on_host(
         What is run.
     batch
         Windows or slices per call at most.
+    region
+        Part of the source that counts; None: all of it.
     most_overlap
         Largest overlap of windows, where the package's own is too slow.
     notes
         For the result's provenance.
     """
-    prepared = task.prepare(package, volumes)
+    if region is None:
+        prepared = task.prepare(package, volumes)
+    else:
+        prepared = cast("RegionTask", task).prepare(package, volumes, region)
     if window := prepared.window:
         overlap = window.overlap if most_overlap is None else min(window.overlap, most_overlap)
         window = replace(window, batch=min(window.batch, batch), overlap=overlap)

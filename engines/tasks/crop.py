@@ -9,12 +9,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from engines.api import Box
 from engines.errors import InputError
 from engines.package import Package
 from engines.types import Grid, Volume
-
-Box = tuple[slice, slice, slice]
-"""Voxels along k, j and i; both ends are given."""
 
 
 def foreground(package: Package, volumes: Sequence[Volume]) -> Box:
@@ -56,7 +54,7 @@ def foreground(package: Package, volumes: Sequence[Volume]) -> Box:
     if not seen[0].any():
         return _whole(grid)
     box = [
-        _grown(np.flatnonzero(line), math.ceil(crop.margin_mm / spacing), size)
+        grown(np.flatnonzero(line), math.ceil(crop.margin_mm / spacing), size)
         for line, spacing, size in zip(seen, grid.spacing_mm, grid.shape, strict=True)
     ]
     return box[0], box[1], box[2]
@@ -88,8 +86,9 @@ def _whole(grid: Grid) -> Box:
     return k, j, i
 
 
-def _grown(places: npt.NDArray[np.intp], margin: int, size: int) -> slice:
+def grown(places: npt.NDArray[np.intp], margin: int, size: int) -> slice:
+    """Span the given voxels of an axis of `size`, and `margin` more on both sides."""
     return slice(max(0, int(places[0]) - margin), min(size, int(places[-1]) + 1 + margin))
 
 
-__all__ = ["Box", "cut", "cut_grid", "foreground"]
+__all__ = ["cut", "cut_grid", "foreground", "grown"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engines.api import Prepared, WindowPlan
+from engines.api import Box, Prepared, WindowPlan
 from engines.errors import InputError
 from engines.grid import IDENTITY, Orientation, Sampling, fitted, same, spaced, towards_lps
 from engines.package import Package
 from engines.tasks.crop import cut, foreground
 from engines.tasks.normalize import normalize
+from engines.tasks.region import on_canvas, within
 from engines.types import BoolArray, FloatArray, Grid, Volume
 
 POSITION_TOLERANCE_MM = 0.1
@@ -49,7 +50,7 @@ def route(package: Package, grid: Grid) -> Route:
     return Route(orientation, same(turned))
 
 
-def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
+def prepare(package: Package, volumes: Sequence[Volume], region: Box | None = None) -> Prepared:
     """Make the network's input from one volume per channel.
 
     Parameters
@@ -58,6 +59,8 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
         Says what happens, in its section ``preprocess``.
     volumes
         One per input channel, all on one grid.
+    region
+        Part of the source that counts; None: all of it.
 
     Returns
     -------
@@ -76,7 +79,10 @@ def prepare(package: Package, volumes: Sequence[Volume]) -> Prepared:
     way = route(package, source)
     tensor = np.stack([_channel(package, volume, way) for volume in volumes])
     grid = way.sampling.grid(way.orientation.grid(source))
-    return Prepared(tensor, grid, _window(package, tensor))
+    window = _window(package, tensor)
+    if window is not None and region is not None:
+        window = narrowed(window, way, within(region, box))
+    return Prepared(tensor, grid, window, region)
 
 
 def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
@@ -123,8 +129,19 @@ def window_plan(package: Package) -> WindowPlan | None:
     if infer.mode != "sliding_window" or infer.patch is None:
         return None
     overlap = 0.5 if infer.overlap is None else infer.overlap
-    blend = infer.blend or "gaussian"
-    return WindowPlan(infer.patch, overlap, blend, infer.batch, skipped=_background(package))
+    return WindowPlan(
+        infer.patch,
+        overlap,
+        infer.blend or "gaussian",
+        infer.batch,
+        skipped=_background(package),
+        channels=package.manifest.model.outputs[0].channels,
+    )
+
+
+def narrowed(plan: WindowPlan, way: Route, region: Box) -> WindowPlan:
+    """Leave out the windows that have nothing of a region of the (cut) source."""
+    return replace(plan, region=on_canvas(region, way.orientation, way.sampling))
 
 
 def _window(package: Package, tensor: FloatArray) -> WindowPlan | None:
@@ -193,6 +210,7 @@ __all__ = [
     "Route",
     "check",
     "cleaned",
+    "narrowed",
     "prepare",
     "route",
     "window_plan",

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from engines.api import DeviceJob
+from engines.api import Box, DeviceJob
 from engines.device.prepare import Stored
 from engines.device.sweep import Recipe
 from engines.errors import NotOnDevice
 from engines.package import Package
 from engines.tasks.crop import cut, foreground
-from engines.tasks.image import check, cleaned, route, window_plan
+from engines.tasks.image import check, cleaned, narrowed, route, window_plan
+from engines.tasks.region import within
 from engines.types import FloatArray, LabelArray, Volume
 
 OF_THE_IMAGE = ("zscore",)
 """Normalisations of the device that take statistics, in which padding must not count."""
 
 
-def device_job(package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+def device_job(package: Package, volumes: Sequence[Volume], region: Box | None = None) -> DeviceJob:
     """Say what a device has to do to label volumes as a package wants.
 
     Parameters
@@ -29,6 +30,8 @@ def device_job(package: Package, volumes: Sequence[Volume]) -> DeviceJob:
         Of task segment.
     volumes
         One per input channel, all on one grid.
+    region
+        Part of the source that counts; None: all of it.
 
     Raises
     ------
@@ -44,6 +47,8 @@ def device_job(package: Package, volumes: Sequence[Volume]) -> DeviceJob:
     box = foreground(package, volumes)
     manifest = package.manifest
     way = route(package, cut(volumes[0], box).grid)
+    if region is not None:
+        plan = narrowed(plan, way, within(region, box))
     recipe = Recipe(
         way.orientation,
         way.sampling,
@@ -57,7 +62,7 @@ def device_job(package: Package, volumes: Sequence[Volume]) -> DeviceJob:
     if (reason := recipe.unsupported()) is not None:
         raise NotOnDevice(reason)
     stored = [_stored(package, cut(volume, box)) for volume in volumes]
-    return DeviceJob(stored, recipe, box)
+    return DeviceJob(stored, recipe, box, region)
 
 
 def label_names(package: Package) -> LabelArray:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.api import DeviceJob, Prepared, Slab
+from engines.api import Box, DeviceJob, Prepared, Slab
 from engines.errors import InferenceError
 from engines.grid import Sampling
 from engines.package import Package
 from engines.tasks.activation import activate
-from engines.tasks.crop import Box, cut_grid, foreground
+from engines.tasks.crop import cut_grid, foreground
 from engines.tasks.image import prepare, route
 from engines.tasks.measure import measure
 from engines.tasks.morphology import clean
 from engines.tasks.on_device import device_job, label_names
+from engines.tasks.region import only, turned, within
 from engines.types import FloatArray, LabelArray, SegmentationResult, Volume
 
 SLAB_VOXELS = 1 << 20
@@ -29,9 +30,11 @@ THRESHOLD = np.float32(0.5)
 class SegmentTask:
     """Segmentation: one label per voxel of the source."""
 
-    def prepare(self, package: Package, volumes: Sequence[Volume]) -> Prepared:
+    def prepare(
+        self, package: Package, volumes: Sequence[Volume], region: Box | None = None
+    ) -> Prepared:
         """Make the network's input; see `engines.tasks.image.prepare`."""
-        return prepare(package, volumes)
+        return prepare(package, volumes, region)
 
     def finish(
         self,
@@ -65,29 +68,43 @@ class SegmentTask:
         slabs = _checked(output, (channels, *prepared.grid.shape))
         box = foreground(package, volumes)
         way = route(package, cut_grid(volumes[0].grid, box))
-        labels = label_map(slabs, way.sampling, package.manifest.postprocess.activation)
-        return _result(package, way.orientation.undo(_named(package, labels)), box, volumes[0])
+        slices = None
+        if prepared.region is not None:
+            slices = turned(within(prepared.region, box), way.orientation, way.sampling, 0)
+        activation = package.manifest.postprocess.activation
+        labels = label_map(slabs, way.sampling, activation, slices)
+        labels = way.orientation.undo(_named(package, labels))
+        return _result(package, labels, box, volumes[0], prepared.region)
 
-    def device_job(self, package: Package, volumes: Sequence[Volume]) -> DeviceJob:
+    def device_job(
+        self, package: Package, volumes: Sequence[Volume], region: Box | None = None
+    ) -> DeviceJob:
         """Say what a device has to do; see `engines.tasks.on_device.device_job`."""
-        return device_job(package, volumes)
+        return device_job(package, volumes, region)
 
     def finish_labels(
         self, package: Package, labels: LabelArray, job: DeviceJob, volumes: Sequence[Volume]
     ) -> SegmentationResult:
         """Clean and measure the labels of a job's box, uint8, axes (k, j, i) of the source."""
-        return _result(package, labels, job.box, volumes[0])
+        return _result(package, labels, job.box, volumes[0], job.region)
 
 
-def _result(package: Package, labels: LabelArray, box: Box, volume: Volume) -> SegmentationResult:
+def _result(
+    package: Package, labels: LabelArray, box: Box, volume: Volume, region: Box | None
+) -> SegmentationResult:
     """Put labels where they belong in the source, clean and measure them."""
     labelmap = np.zeros(volume.grid.shape, dtype=np.uint8)
     labelmap[box] = labels
-    labelmap = clean(labelmap, volume.grid, package.manifest.postprocess.steps)
+    labelmap = clean(only(labelmap, region), volume.grid, package.manifest.postprocess.steps)
     return SegmentationResult(labelmap, package.labels, measure(package, labelmap, volume))
 
 
-def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> LabelArray:
+def label_map(
+    slabs: Iterable[Slab],
+    sampling: Sampling,
+    activation: str,
+    slices: tuple[int, int] | None = None,
+) -> LabelArray:
     """Bring a network's output back, slab by slab, and choose the label of each voxel.
 
     Probabilities are interpolated, not logits. Unless `activation` is ``"sigmoid"``, and if
@@ -102,31 +119,38 @@ def label_map(slabs: Iterable[Slab], sampling: Sampling, activation: str) -> Lab
         The way back.
     activation
         As in `activate`.
+    slices
+        First slice of the source that counts, and the one past the last; the others are
+        background. None: all of them.
 
     Returns
     -------
     ndarray
         uint8, axes (k, j, i), shape of the sampling's source.
     """
-    slices, rows, columns = sampling.source
+    _, rows, columns = sampling.source
+    first, last = slices or (0, sampling.source[0])
     labelmap = np.zeros(sampling.source, dtype=np.uint8)
     thickness = max(1, SLAB_VOXELS // (rows * columns))
-    done, held = 0, None
+    done, held = first, None
     for slab in slabs:
+        start, stop = slab.start, slab.start + slab.values.shape[1]
+        if done == last or sampling.needed(done, done + 1)[0] >= stop:
+            held = None
+            continue
         values, rule = _probabilities(slab.values, activation)
-        start, stop = slab.start, slab.start + values.shape[1]
         if held is not None:
             start -= held.shape[1]
             values = np.concatenate([held, values], axis=1)
-        while done < slices:
-            end = min(done + thickness, slices)
+        while done < last:
+            end = min(done + thickness, last)
             while end > done and sampling.needed(done, end)[1] > stop:
                 end -= 1
             if end == done:
                 break
             _choose(labelmap[done:end], values, sampling, (done, end, start), rule)
             done = end
-        low = sampling.needed(done, done + 1)[0] if done < slices else stop
+        low = sampling.needed(done, done + 1)[0] if done < last else stop
         held = values[:, max(0, low - start) :].copy()
     return labelmap
 

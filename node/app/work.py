@@ -92,9 +92,12 @@ def _open_pool(config: Config) -> Pool:
 
 
 def _wanted(config: Config, pool: Pool) -> list[str]:
-    """Name the packages that rules want; those that are not there are logged and left out."""
+    """Name the packages that rules want, and those that these ask.
+
+    Those that are not there are logged and left out.
+    """
     usable = {package.name for package in pool.catalogue.packages}
     wanted = {model for rule in config.rules for model in rule.run}
     for name in sorted(wanted - usable):
         log.error("package.missing", model=name)
-    return sorted(wanted & usable)
+    return pool.catalogue.with_others(wanted & usable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from engines.errors import EngineError
 from engines.package import Package
-from engines.registry import Catalogue, Check, availability, packages
+from engines.registry import Catalogue, Check, asked_by, availability, packages
 from engines.registry import checks as checks_of
 from node.cli.model_bench import bench
 from node.cli.model_build import build
@@ -92,7 +92,7 @@ def verify(
     unknown = sorted(set(names) - known - set(catalogue.errors))
     broken = {f: str(e) for f, e in catalogue.errors.items() if not names or f in names}
     wanted = [each for each in catalogue.packages if not names or each.name in names]
-    done = {f"{each.name} {each.version}": _checks(each, backend) for each in wanted}
+    done = {f"{each.name} {each.version}": _checks(each, backend, known) for each in wanted}
     done |= {f: [Check("manifest", tuple(text.splitlines()))] for f, text in broken.items()}
     if as_json:
         report = {
@@ -108,9 +108,15 @@ def verify(
         raise SystemExit(1)
 
 
-def _checks(package: Package, backend: str) -> list[Check]:
-    """Every check of one package whose manifest is valid."""
+def _checks(package: Package, backend: str, known: Set[str]) -> list[Check]:
+    """Every check of one package whose manifest is valid, beside the packages of some names."""
     done = [Check("manifest"), Check("select", tuple(_wrong_conditions(package)))]
+    others = [
+        f"{package.where(*key)}: there is no package {name}"
+        for key, name in asked_by(package).items()
+        if name not in known
+    ]
+    done += [Check("packages asked", tuple(others))] if others else []
     try:
         done.extend(checks_of(package, backend_name=backend))
     except EngineError as error:

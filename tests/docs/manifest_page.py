@@ -31,6 +31,9 @@ LIMITS = """\
 - `preprocess.resize` is for 2D graphs, and excludes `spacing_mm`.
 - `infer.mode: sliding_window` needs `patch` and a 3D graph; `slice` needs a 2D graph; only
   `sliding_window` has `patch`, `overlap` and `blend`.
+- `infer.coarse` is for *segment* in mode `sliding_window`, and has either `package` or
+  `spacing_mm`, which is not finer than `preprocess.spacing_mm`.
+- `runtime.cuda_graph` needs one shape: `infer.patch` or `preprocess.resize`.
 - `model.outputs[].kind: logits` needs `activation: softmax` or `sigmoid`; `probabilities` needs
   `none`.
 - *segment* needs `labels`, whose values the output's channels can give, and has no `classes`,

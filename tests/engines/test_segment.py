@@ -382,7 +382,7 @@ def test_the_manifest_decides_how_a_volume_is_swept(sweeping):
     prepared = registry.task("segment").prepare(
         sweeping, [builders.volume(builders.noise(6, 8, 10))]
     )
-    assert prepared.window == WindowPlan((8, 8, 8), 0.5, "gaussian", 1)
+    assert prepared.window == WindowPlan((8, 8, 8), 0.5, "gaussian", 1, channels=2)
     assert prepared.tensor.shape[1:] == prepared.grid.shape
     assert prepared.tensor.dtype == np.float32
 
