@@ -6,7 +6,7 @@ and say nothing ("no change in vision" about *change in vision* is a negation).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nlp.document import Document, Sentence, read_document
 from nlp.lexicon import Cue
@@ -49,7 +49,7 @@ def assess(text: str, start: int, end: int, *, language: str | None = None) -> A
 
 def assert_mention(document: Document, sentence: Sentence, start: int, end: int) -> Assertion:
     """Say what a sentence asserts about ``start:end``, offsets of the folded text."""
-    return combine(reaching_cues(document, sentence, start, end), start, sentence.section)
+    return combine(document, reaching_cues(document, sentence, start, end), start, sentence)
 
 
 def reaching_cues(document: Document, sentence: Sentence, start: int, end: int) -> list[Hit[Cue]]:
@@ -73,12 +73,19 @@ def reaching_cues(document: Document, sentence: Sentence, start: int, end: int) 
     ]
 
 
-def combine(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> Assertion:
+def combine(
+    document: Document, reaching: Sequence[Hit[Cue]], start: int, sentence: Sentence
+) -> Assertion:
     """Make one assertion of the cues that govern a mention at ``start``."""
+
+    def opens_item(offset: int) -> bool:
+        before = document.text[sentence.start : offset].rstrip()
+        return before.endswith((",", ":", " and", "("))
+
     return Assertion(
-        presence=_presence(reaching, start),
-        temporality=_temporality(reaching, section),
-        experiencer=_experiencer(reaching, section),
+        presence=_presence(reaching, start, opens_item),
+        temporality=_temporality(reaching, sentence.section),
+        experiencer=_experiencer(reaching, sentence.section),
     )
 
 
@@ -89,26 +96,30 @@ def _cues_beside(sentence: Sentence, start: int, end: int) -> Sequence[Hit[Cue]]
     return longest([hit for hit in sentence.cues if not hit.overlaps(start, end)])
 
 
-def _presence(reaching: Sequence[Hit[Cue]], start: int) -> Presence:
-    """Combine the nearest cue on either side; the one that denies more decides."""
-    before = [hit for hit in reaching if hit.value.certainty is not None and hit.end <= start]
-    behind = [hit for hit in reaching if hit.value.certainty is not None and hit.start >= start]
-    grades = []
+def _presence(reaching: Sequence[Hit[Cue]], start: int, opens: Callable[[int], bool]) -> Presence:
+    """Combine the cues on either side; the one that denies more decides."""
+    given = [hit for hit in reaching if hit.value.certainty is not None]
+    grades = [_certainty(hit) for hit in given if hit.start >= start]
+    before = [hit for hit in given if hit.end <= start]
     if before:
-        grades.append(_forward_grade(before))
-    if behind:
-        grades.append(min((_certainty(hit) for hit in behind), key=lambda grade: grade.rank))
+        grades.append(_forward_grade(before, opens))
     return min(grades, key=lambda grade: grade.rank, default=Presence.PRESENT)
 
 
-def _forward_grade(before: Sequence[Hit[Cue]]) -> Presence:
-    """The nearest cue, and the denial right before it, if any ("no suspicious")."""
-    nearest = before[-1]
+def _forward_grade(before: Sequence[Hit[Cue]], opens: Callable[[int], bool]) -> Presence:
+    """The nearest cue, unless one before it governs it too.
+
+    "No opacity to suggest pneumonia" denies the pneumonia; "no effusion, possible pneumonia" does
+    not, for there the nearest cue opens an item of its own.
+    """
+    grade = _certainty(before[-1])
+    nearer = before[-1]
     for hit in reversed(before[:-1]):
-        if nearest.start - hit.end > 1 or _certainty(hit) is not Presence.ABSENT:
+        if _certainty(nearer) is Presence.PRESENT or opens(nearer.start):
             break
-        nearest = hit
-    return _certainty(nearest)
+        grade = min(grade, _certainty(hit), key=lambda each: each.rank)
+        nearer = hit
+    return grade
 
 
 def _certainty(hit: Hit[Cue]) -> Presence:

@@ -57,7 +57,7 @@ def _observation(
     return Observation(
         concept=mention.concept,
         evidence=Evidence(start, end, document.source[start:end], sentence.section),
-        assertion=combine(reaching, mention.head_start, sentence.section),
+        assertion=combine(document, reaching, mention.head_start, sentence),
         attributes=given,
         change=change_of(reaching, mention.head_start, mention.head_end),
         sizes=list(given.sizes),
