@@ -7,6 +7,7 @@ and say nothing ("no change in vision" about *change in vision* is a negation).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from nlp.document import Document, Sentence, read_document
 from nlp.lexicon import Cue
@@ -44,7 +45,10 @@ def assess(text: str, start: int, end: int, *, language: str | None = None) -> A
     sentence = document.sentence_at(first)
     if sentence is None:
         return Assertion()
-    return assert_mention(document, sentence, first, last)
+    assertion = assert_mention(document, sentence, first, last)
+    if _is_problem_list_entry(document, sentence, first, last):
+        return replace(assertion, temporality=Temporality.HISTORICAL)
+    return assertion
 
 
 def assert_mention(document: Document, sentence: Sentence, start: int, end: int) -> Assertion:
@@ -84,7 +88,7 @@ def combine(
 
     return Assertion(
         presence=_presence(reaching, start, opens_item),
-        temporality=_temporality(reaching, sentence.section),
+        temporality=_temporality(reaching, start, sentence.section),
         experiencer=_experiencer(reaching, sentence.section),
     )
 
@@ -126,13 +130,15 @@ def _certainty(hit: Hit[Cue]) -> Presence:
     return hit.value.certainty or Presence.PRESENT
 
 
-def _temporality(reaching: Sequence[Hit[Cue]], section: Section) -> Temporality:
-    types = {hit.value.type for hit in reaching}
-    if "hypothetical" in types:
+def _temporality(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> Temporality:
+    """A condition first; then the nearest cue of time, and at last the section."""
+    timed = [hit for hit in reaching if hit.value.type in {"historical", "recent"}]
+    if any(hit.value.type == "hypothetical" for hit in reaching):
         return Temporality.HYPOTHETICAL
-    if "historical" in types:
-        return Temporality.HISTORICAL
-    if section in {Section.HISTORY, Section.FAMILY_HISTORY} and "recent" not in types:
+    if timed:
+        nearest = min(timed, key=lambda hit: max(start - hit.end, hit.start - start))
+        return Temporality(nearest.value.type)
+    if section in {Section.HISTORY, Section.FAMILY_HISTORY}:
         return Temporality.HISTORICAL
     return Temporality.RECENT
 
@@ -140,6 +146,18 @@ def _temporality(reaching: Sequence[Hit[Cue]], section: Section) -> Temporality:
 def _experiencer(reaching: Sequence[Hit[Cue]], section: Section) -> Experiencer:
     other = section is Section.FAMILY_HISTORY or any(hit.value.type == "other" for hit in reaching)
     return Experiencer.OTHER if other else Experiencer.PATIENT
+
+
+def _is_problem_list_entry(
+    document: Document, sentence: Sentence, start: int, end: int
+) -> bool:
+    """Whether the whole text is the name of a chronic disorder or an operation, and no more."""
+    around = document.text[:start] + document.text[end:]
+    return (
+        document.text[start:end] in sentence.lexicon.chronic
+        and len(around) <= 8
+        and not any(each.isalpha() for each in around)
+    )
 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:

@@ -53,6 +53,11 @@ class Cue:
         For ``presence``.
     change
         What it says of change, whatever its type; or None.
+    ends
+        What a ``stop`` ends: ``all`` scopes, or only those of ``presence`` ("no mass with edema",
+        but "history of a mass with edema").
+    is_verb
+        A verb beside its type: opens a clause as ``verb`` does ("denies").
     """
 
     id: str
@@ -61,6 +66,8 @@ class Cue:
     scope: str = "list"
     certainty: Presence | None = None
     change: Change | None = None
+    ends: str = "all"
+    is_verb: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,8 @@ class Lexicon:
         Most characters between the two sides of a form with a gap.
     headings
         Section of each heading, in matching form.
+    chronic
+        Disorders and operations that, named alone, are an entry of a list of past problems.
     abbreviations
         Words whose full stop ends no sentence.
     sites
@@ -109,6 +118,7 @@ class Lexicon:
     comma_ends_scope: bool
     gap: int
     headings: dict[str, Section]
+    chronic: frozenset[str]
     abbreviations: frozenset[str]
     covers: Mapping[str, tuple[str, ...]]
 
@@ -161,6 +171,7 @@ def build(raw: Mapping[str, Any], *, file: str) -> Lexicon:
             for each in forms
             for form in expand(each)
         },
+        chronic=frozenset(form for each in grammar["chronic"] for form in expand(each)),
         abbreviations=frozenset(matching_form(each) for each in grammar["abbreviations"]),
         covers={name: tuple(entry["covers"]) for name, entry in raw["normal"].items()},
     )
@@ -174,8 +185,8 @@ def _space(term: Term) -> str:
 
 
 def _cue(entry: Mapping[str, Any], file: str) -> Cue:
-    allowed = {"id", "type", "direction", "scope", "certainty", "change", "forms", "positive",
-               "negative"}  # fmt: skip
+    allowed = {"id", "type", "direction", "scope", "certainty", "change", "ends", "is_verb",
+               "forms", "positive", "negative"}  # fmt: skip
     where = f"{file}: cue {entry.get('id')}"
     if extra := sorted(set(entry) - allowed):
         raise LexiconError(f"{where}: unknown key {', '.join(extra)}")
@@ -186,6 +197,8 @@ def _cue(entry: Mapping[str, Any], file: str) -> Cue:
         scope=entry.get("scope", "list"),
         certainty=Presence(entry["certainty"]) if "certainty" in entry else None,
         change=Change(entry["change"]) if "change" in entry else None,
+        ends=entry.get("ends", "all"),
+        is_verb=entry.get("is_verb", False),
     )
     if cue.type not in CUE_TYPES or cue.direction not in DIRECTIONS or cue.scope not in SCOPES:
         raise LexiconError(f"{where}: no such type, direction or scope; see the reference")

@@ -61,9 +61,9 @@ class Clauses:
         self._text = text
         self._comma_ends_scope = comma_ends_scope
         breaks = [
-            Break(hit.start, hit.end, hit.value.type)
+            Break(hit.start, hit.end, _kind(hit.value))
             for hit in cues
-            if hit.value.type in {"stop", "join", "either"}
+            if hit.value.type in {"stop", "join", "either"} or _begins_story(hit.value)
         ]
         breaks += [
             Break(match.start(), match.end(), _KINDS.get(match.group().strip(), "semicolon"))
@@ -94,6 +94,8 @@ class Clauses:
         match each.kind:
             case "stop" | "semicolon":
                 return True
+            case "stop presence":
+                return cue.value.type == "presence"
             case "colon":
                 return self._words(cue.end, each.start) > 2
             case "comma":
@@ -111,7 +113,7 @@ class Clauses:
         for other in self._breaks:
             if other.start < each.end:
                 continue
-            if other.kind in {"comma", "semicolon", "stop", "colon"}:
+            if other.kind in {"comma", "semicolon", "stop", "stop presence", "colon"}:
                 until = other.start
                 break
             if other.kind == "either":
@@ -131,7 +133,7 @@ class Clauses:
         if scope == "sentence":
             return True
         for each in between:
-            if each.kind in {"stop", "semicolon"}:
+            if each.kind in {"stop", "stop presence", "semicolon"}:
                 return False
             if each.kind == "colon" and self._words(each.end, cue.start):
                 return False
@@ -149,6 +151,18 @@ class Clauses:
         return (len(between) + 1) // 2
 
 
+def _kind(cue: Cue) -> str:
+    """The kind of break that a cue makes."""
+    if _begins_story(cue):
+        return "stop"
+    return cue.type if cue.ends == "all" else f"{cue.type} {cue.ends}"
+
+
+def _begins_story(cue: Cue) -> bool:
+    """ "who presents with": what stands before it says nothing of what follows."""
+    return cue.type == "recent" and cue.is_verb
+
+
 def _has_verb(cue: Cue) -> bool:
     """A presence cue that looks backward ("is not seen") is the verb of its clause."""
-    return cue.type == "presence" and cue.direction == "backward"
+    return cue.is_verb or (cue.type == "presence" and cue.direction == "backward")

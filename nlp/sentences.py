@@ -11,6 +11,7 @@ LONGEST = 1000
 _END = re.compile(
     r"\.+(?=[\s\"')\]]|$)|(?<=[a-z)]{2})\.(?=[A-Z][a-z])|\u3002+"
     r"|(?<=[^\s(,:])[!?]+(?=[\s\"')\]\u3400-\u9fff]|$)|\n\n|\n"
+    r"|(?<=\s)(?=\(?\d{1,2}\)\s?[^\W\d])"
 )
 _WORD_BEFORE = re.compile(r"([^\s(]+)$")
 _BULLET = re.compile(r"\s*(?:[-*\u2022#>]|\(?\d{1,2}[.)\u3001]|[A-Z(\u3400-\u9fff])")
@@ -35,7 +36,7 @@ def _ends(cased: str, at: int, match: re.Match[str], abbreviations: Collection[s
     if mark == "\n":
         return _line_ends(cased, at, match)
     if mark != ".":
-        return True
+        return True  # among them the empty mark before the "2)" of a list
     before = _WORD_BEFORE.search(cased, max(at, match.start() - 20), match.start())
     if before is None:
         return False
