@@ -148,9 +148,7 @@ def _experiencer(reaching: Sequence[Hit[Cue]], section: Section) -> Experiencer:
     return Experiencer.OTHER if other else Experiencer.PATIENT
 
 
-def _is_problem_list_entry(
-    document: Document, sentence: Sentence, start: int, end: int
-) -> bool:
+def _is_problem_list_entry(document: Document, sentence: Sentence, start: int, end: int) -> bool:
     """Whether the whole text is the name of a chronic disorder or an operation, and no more."""
     around = document.text[:start] + document.text[end:]
     return (

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nlp.document import Sentence
+from nlp.lexicon import Cue
 from nlp.mentions import Mention
+from nlp.types import Presence
 
-_PUNCTUATION = re.compile(r"[,;()]")
+_PUNCTUATION = re.compile(r"[,;()/]")
+_KINDS = {";": "hard", "/": "either"}
 _WORDS = re.compile(r"\w+")
 
 
@@ -58,6 +61,7 @@ class Attachment:
         self._ties = self._verbs + [
             hit.start for hit in sentence.terms if hit.value.kind == "preposition"
         ]
+        self._links = [hit.start for hit in sentence.winning if _interprets(hit.value)]
         self._joints = sorted(_joints(text, sentence), key=lambda each: each.start)
         self._borders = self._clause_borders(
             sentence.end, every_comma=sentence.lexicon.comma_ends_scope
@@ -82,21 +86,35 @@ class Attachment:
             return right if right_here else left
         return left if self._belongs_left(placed, left, right) else right
 
-    def groups(self) -> list[list[int]]:
-        """Indexes of mentions that only commas and conjunctions part: one list, one clause."""
+    def groups(self, *, alternatives: bool = False) -> list[list[int]]:
+        """Indexes of mentions that only commas and conjunctions part: one list, one clause.
+
+        With ``alternatives`` only those that "or", "versus" or a slash parts.
+        """
         made: list[list[int]] = []
         for index, mention in enumerate(self._mentions):
-            if made and self._only_joined(self._mentions[made[-1][-1]].end, mention.start):
+            if made and self._only_joined(
+                self._mentions[made[-1][-1]].end, mention.start, alternatives=alternatives
+            ):
                 made[-1].append(index)
             else:
                 made.append([index])
         return made
+
+    def explains(self, index: int) -> int | None:
+        """Index of the mention before it that a mention explains: "opacity, likely edema"."""
+        if index == 0:
+            return None
+        start, end = self._mentions[index - 1].end, self._mentions[index].start
+        return index - 1 if any(start <= link < end for link in self._links) else None
 
     def _belongs_left(self, placed: Placed, left: int, right: int) -> bool:
         start, end = self._mentions[left].end, self._mentions[right].start
         joined = [each for each in self._joints if start <= each.start < end]
         before = [each for each in joined if each.start < placed.start]
         behind = [each for each in joined if each.start >= placed.end]
+        if not behind and self._stands_right_before(placed.end, end):
+            return False
         tied = [tie for tie in self._ties if start <= tie < placed.start]
         if behind and not before:
             return True
@@ -106,11 +124,18 @@ class Attachment:
             return False
         return placed.start - start < end - placed.end
 
-    def _only_joined(self, start: int, end: int) -> bool:
+    def _stands_right_before(self, start: int, end: int) -> bool:
+        """Whether at most one word, and no preposition, parts a word from the mention behind."""
+        between = _WORDS.findall(self._text[start:end])
+        return len(between) <= 1 and not any(start <= tie < end for tie in self._ties)
+
+    def _only_joined(self, start: int, end: int, *, alternatives: bool) -> bool:
         """Whether between two mentions stand joints and at most two other words."""
         between = self._text[start:end]
-        joined = [each for each in self._joints if start <= each.start < end]
-        if any(each.kind == "hard" for each in joined) or not joined:
+        kinds = {each.kind for each in self._joints if start <= each.start < end}
+        if "hard" in kinds or (not kinds and between.strip()):
+            return False
+        if alternatives and "either" not in kinds:
             return False
         return len(_WORDS.findall(between)) <= 3 and not any(
             start <= verb < end for verb in self._verbs
@@ -138,15 +163,32 @@ class Attachment:
 
 def _joints(text: str, sentence: Sentence) -> list[_Joint]:
     made = [
-        _Joint(hit.start, "hard" if hit.value.type == "stop" else hit.value.type)
+        _Joint(hit.start, _kind(hit.value))
         for hit in sentence.winning
         if hit.value.type in {"stop", "join", "either"}
     ]
+    made += [_Joint(hit.start, "either") for hit in sentence.winning if _is_alternative(hit.value)]
     made += [
-        _Joint(match.start(), "hard" if match.group() == ";" else "comma")
+        _Joint(match.start(), _KINDS.get(match.group(), "comma"))
         for match in _PUNCTUATION.finditer(text, sentence.body, sentence.end)
     ]
     return made
+
+
+def _kind(cue: Cue) -> str:
+    if cue.type == "stop":
+        return "hard" if cue.ends == "all" else "with"
+    return cue.type
+
+
+def _interprets(cue: Cue) -> bool:
+    """Words between a sign and what it may mean: "suggestive of", "may represent"."""
+    return cue.certainty in {Presence.POSSIBLE, Presence.PROBABLE} and cue.direction == "forward"
+
+
+def _is_alternative(cue: Cue) -> bool:
+    """ "atelectasis versus infiltrate": two names for one thing."""
+    return cue.type == "presence" and cue.direction == "both" and cue.scope == "word"
 
 
 def share_in_lists(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nlp.attach import Attachment, share_in_lists
 from nlp.concepts import concepts
 from nlp.document import Document, Sentence
-from nlp.lexicon import TERM_KINDS, Term
+from nlp.lexicon import PAIRED, TERM_KINDS, Term
 from nlp.match import Hit, longest
 from nlp.measure import Measure, find_measures
 from nlp.mentions import Mention
 from nlp.types import Laterality, Severity
 
 _GRADES = (Severity.MILD, Severity.MODERATE, Severity.SEVERE)
-_SHARED = frozenset({"laterality", "sites"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,8 @@ def attributes_of(
     """Attributes of each mention, and the sizes that no mention of the sentence owns."""
     attachment = Attachment(document.text, sentence, mentions)
     owned = {kind: _owned(kind, sentence, attachment) for kind in TERM_KINDS}
-    groups = attachment.groups()
-    for kind in _SHARED:
-        share_in_lists(groups, owned[kind], lambda index: _may_share(mentions[index]))
+    _share(owned, attachment, mentions)
+    _take_nearest_side(owned["laterality"], sentence, mentions)
     sizes: dict[int, list[Measure]] = defaultdict(list)
     free: list[Measure] = []
     for measure in find_measures(
@@ -59,12 +57,54 @@ def attributes_of(
     return made, free
 
 
+def with_antecedent(given: Attributes, antecedent: Attributes) -> Attributes:
+    """What a sentence that begins with "this" leaves out, it takes from the one before it."""
+    return replace(
+        given,
+        laterality=given.laterality or antecedent.laterality,
+        sites=given.sites or antecedent.sites,
+        severity=given.severity or antecedent.severity,
+    )
+
+
 def laterality_of(sides: Sequence[str]) -> Laterality | None:
     """One side for all that is said: left and right together are bilateral."""
     given = set(sides)
-    if "bilateral" in given or {"left", "right"} <= given:
+    if "bilateral" in given or {"left", "right"} <= given or given == {PAIRED}:
         return Laterality.BILATERAL
+    given.discard(PAIRED)
     return Laterality(given.pop()) if given else None
+
+
+def _share(
+    owned: dict[str, dict[int, list[str]]], attachment: Attachment, mentions: Sequence[Mention]
+) -> None:
+    """Hand on what one mention has to those that mean the same place, or the same thing."""
+    for kind in ("laterality", "sites"):
+        share_in_lists(attachment.groups(), owned[kind], lambda index: _may_share(mentions[index]))
+    alternatives = attachment.groups(alternatives=True)
+    share_in_lists(alternatives, owned["severity"], lambda index: True)
+    for index in range(len(mentions)):
+        sign = attachment.explains(index)
+        if sign is None:
+            continue
+        for kind in ("laterality", "sites", "severity"):
+            if not owned[kind].get(index) and owned[kind].get(sign):
+                owned[kind][index] = list(owned[kind][sign])
+
+
+def _take_nearest_side(
+    owned: dict[int, list[str]], sentence: Sentence, mentions: Sequence[Mention]
+) -> None:
+    """A mention without a side takes the nearest that its sentence names, first before it."""
+    sides = _hits("laterality", sentence)
+    for index, mention in enumerate(mentions):
+        if owned.get(index) or not sides or not _may_share(mention):
+            continue
+        nearest = min(
+            sides, key=lambda side: (side.start >= mention.end, abs(side.start - mention.start))
+        )
+        owned[index] = [nearest.value.id]
 
 
 def _owned(kind: str, sentence: Sentence, attachment: Attachment) -> dict[int, list[str]]:

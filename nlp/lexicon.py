@@ -27,7 +27,18 @@ CUE_TYPES = frozenset(
 DIRECTIONS = frozenset({"forward", "backward", "both"})
 SCOPES = frozenset({"word", "clause", "list", "sentence"})
 TERM_KINDS = ("sites", "laterality", "severity", "morphology")
-WORDS = ("preposition", "prior_size", "no_size", "distance", "request", "no_request", "condition")
+PAIRED = "paired"
+"""A plural that names both sides unless a side is named beside it: "the lung bases"."""
+WORDS = (
+    "preposition",
+    "prior_size",
+    "no_size",
+    "distance",
+    "request",
+    "no_request",
+    "condition",
+    "anaphor",
+)
 """Words that the grammar of attributes, sizes and recommendations turns on."""
 
 
@@ -227,7 +238,7 @@ def _concept_terms(raw: Mapping[str, Any], file: str) -> Iterator[tuple[str, Ter
 def _other_terms(raw: Mapping[str, Any], file: str) -> Iterator[tuple[str, Term]]:
     """Sites, sides, grades, morphology, normal statements and words of recommendations."""
     for kind, values in (("laterality", Laterality), ("severity", Severity)):
-        if unknown := sorted(set(raw[kind]) - {str(each) for each in values}):
+        if unknown := sorted(set(raw[kind]) - {PAIRED, *(str(each) for each in values)}):
             raise LexiconError(f"{file}: {kind}: no such value: {', '.join(unknown)}")
     groups: list[tuple[str, str, list[str]]] = [
         (kind, name, forms) for kind in TERM_KINDS for name, forms in raw[kind].items()

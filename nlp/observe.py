@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlp.assertion import combine, reaching_cues
-from nlp.attributes import Attributes, attributes_of
+from nlp.attributes import Attributes, attributes_of, with_antecedent
 from nlp.change import change_of
 from nlp.document import Document, Sentence
 from nlp.measure import Measure
@@ -42,10 +42,19 @@ def observe(document: Document) -> list[Observation]:
         attributes, free = attributes_of(document, sentence, mentions)
         if free and made and number - last <= SIZE_SENTENCES:
             made[-1].sizes.extend(free)  # "It measures 8 mm.", in a sentence of its own
+        antecedent = made[-1] if made and number - last <= 1 and _goes_on(sentence) else None
         for mention, given in zip(mentions, attributes, strict=True):
-            made.append(_observation(document, sentence, mention, given))
+            whole = with_antecedent(given, antecedent.attributes) if antecedent else given
+            made.append(_observation(document, sentence, mention, whole))
             last = number
     return made
+
+
+def _goes_on(sentence: Sentence) -> bool:
+    """Whether a sentence begins with a word for what the one before it spoke of."""
+    return any(
+        hit.value.kind == "anaphor" and hit.start <= sentence.body + 4 for hit in sentence.terms
+    )
 
 
 def _observation(
