@@ -187,7 +187,7 @@ def _interprets(cue: Cue) -> bool:
 
 
 def _is_alternative(cue: Cue) -> bool:
-    """ "atelectasis versus infiltrate": two names for one thing."""
+    """Two names for one thing: "atelectasis versus infiltrate"."""
     return cue.type == "presence" and cue.direction == "both" and cue.scope == "word"
 
 

@@ -159,7 +159,7 @@ def _kind(cue: Cue) -> str:
 
 
 def _begins_story(cue: Cue) -> bool:
-    """ "who presents with": what stands before it says nothing of what follows."""
+    """What stands before "who presents with" says nothing of what follows."""
     return cue.type == "recent" and cue.is_verb
 
 

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "studies": "node.cli.studies",
     "destinations": "node.cli.destinations",
     "models": "node.cli.models",
+    "findings": "node.cli.findings",
     "send": "node.cli.peers",
     "echo": "node.cli.peers",
 }
