@@ -82,8 +82,7 @@ def _read(file: Path) -> bytes:
 def _to_json(intake: Intake, report: Report, labels: LabelSet | None) -> dict[str, Any]:
     made = {"id": intake.id, **report.to_json()}
     if labels is not None:
-        found = labels_of(report, labels)
-        made["labels"] = {name: found[name] and found[name].value for name in labels.names}
+        made["labels"] = labels_of(report, labels)
         for finding, row in zip(report.findings, made["findings"], strict=True):
             row["label_names"] = list(label_names(finding, labels))
     return made
