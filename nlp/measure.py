@@ -21,7 +21,7 @@ _UNIT = (
 _BY = r"(?:x|by|\u4e58)"
 _AXIS = r"(?:\((?:ap|tr|cc|tv|si|ml|trans|l|w|h)\) ?)?"
 _SIZE = re.compile(
-    rf"(?<![a-z0-9_.])(?P<first>{_NUMBER}) ?(?P<unit1>{_UNIT})?"
+    rf"(?<![\w.])(?P<first>{_NUMBER}) ?(?P<unit1>{_UNIT})?"
     rf"(?: ?{_AXIS}{_BY} ?(?P<second>{_NUMBER}) ?(?P<unit2>{_UNIT})?)?"
     rf"(?: ?{_AXIS}{_BY} ?(?P<third>{_NUMBER}) ?(?P<unit3>{_UNIT})?)?"
     rf"(?: ?(?:-|~|\u301c|to|\u81f3|\u5230) ?(?P<last>{_NUMBER}) ?(?P<unit4>{_UNIT}))?"

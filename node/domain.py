@@ -106,6 +106,8 @@ class ResultKind(StrEnum):
     """Key object selection."""
     DOC = "DOC"
     """Report as an encapsulated PDF."""
+    STATUS = "STATUS"
+    """What was done with the study, and what was not; of no single model."""
 
 
 class ObjectForm(StrEnum):
@@ -128,6 +130,8 @@ class ObjectForm(StrEnum):
     PR = "PR"
     KO = "KO"
     PDF = "PDF"
+    STATUS = "STATUS"
+    """Enhanced SR; `node.encode.status`."""
 
     @property
     def kind(self) -> ResultKind:
@@ -159,6 +163,7 @@ _STORAGE_OF: Mapping[ObjectForm, str | None] = {
     ObjectForm.PR: "1.2.840.10008.5.1.4.1.1.11.1",
     ObjectForm.KO: "1.2.840.10008.5.1.4.1.1.88.59",
     ObjectForm.PDF: "1.2.840.10008.5.1.4.1.1.104.1",
+    ObjectForm.STATUS: "1.2.840.10008.5.1.4.1.1.88.22",
 }
 
 

@@ -184,6 +184,16 @@ class Results(Section):
     series_number_base: Annotated[int, Field(ge=1, le=99999)] = Field(
         default=9000, description="SeriesNumber of the first result series."
     )
+    study_status: Literal["all", "rules", "none"] = Field(
+        default="all",
+        description="Who gets the report that says of each study what was done with it and what "
+        "was not. all: every destination. rules: those of the rules that had something read. "
+        "none: nobody.",
+    )
+    announce_studies: bool = Field(
+        default=False,
+        description="Also send that report as soon as a study is planned, with everything pending.",
+    )
     institution_name: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="InstitutionName of the node's equipment; left out: the study's."
     )

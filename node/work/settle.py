@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from node.domain import DeliveryState, StudyState
+from node.domain import DeliveryState, ResultKind, StudyState
 from node.store.index import Index
 from node.store.ledger import Ledger
 
@@ -67,7 +67,7 @@ class Settlement:
         ]
         if problems:
             state = StudyState.FAILED
-        elif left_out and not deliveries:
+        elif left_out and all(row.kind is ResultKind.STATUS for row in deliveries):
             state = StudyState.NOT_ELIGIBLE
         else:
             state = StudyState.DONE

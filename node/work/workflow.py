@@ -101,6 +101,8 @@ class Flow:
         }
         DBOS(config=config)
         self._study = _register(steps)
+        self.give_up = steps.give_up
+        """Ends a revision that no workflow can help any more."""
 
     def launch(self) -> None:
         """Start working, first on what an earlier process of this host left unfinished."""
