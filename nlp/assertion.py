@@ -13,6 +13,7 @@ from nlp.document import Document, Sentence, read_document
 from nlp.lexicon import Cue
 from nlp.match import Hit, longest
 from nlp.scope import Clauses
+from nlp.scope_zh import ChineseClauses
 from nlp.types import Assertion, Experiencer, Presence, Section, Temporality
 
 GOVERNING = frozenset({"presence", "historical", "hypothetical", "recent", "other"})
@@ -59,7 +60,21 @@ def assert_mention(document: Document, sentence: Sentence, start: int, end: int)
 def reaching_cues(document: Document, sentence: Sentence, start: int, end: int) -> list[Hit[Cue]]:
     """The cues that govern ``start:end``, offsets of the folded text, in order."""
     cues = _cues_beside(sentence, start, end)
-    clauses = Clauses(
+    clauses = _clauses(document, sentence, cues, start, end)
+    return [
+        hit
+        for hit in cues
+        if (hit.value.type in GOVERNING or hit.value.change is not None)
+        and clauses.reaches(hit, start, end)
+    ]
+
+
+def _clauses(
+    document: Document, sentence: Sentence, cues: Sequence[Hit[Cue]], start: int, end: int
+) -> Clauses | ChineseClauses:
+    if sentence.lexicon.comma_ends_scope:
+        return ChineseClauses(document.text, cues, sentence.body, sentence.end)
+    return Clauses(
         document.text,
         cues,
         sentence.body,
@@ -69,12 +84,6 @@ def reaching_cues(document: Document, sentence: Sentence, start: int, end: int) 
         ],
         comma_ends_scope=sentence.lexicon.comma_ends_scope,
     )
-    return [
-        hit
-        for hit in cues
-        if (hit.value.type in GOVERNING or hit.value.change is not None)
-        and clauses.reaches(hit, start, end)
-    ]
 
 
 def combine(
@@ -138,7 +147,7 @@ def _temporality(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> 
     if timed:
         nearest = min(timed, key=lambda hit: max(start - hit.end, hit.start - start))
         return Temporality(nearest.value.type)
-    if section in {Section.HISTORY, Section.FAMILY_HISTORY}:
+    if section in {Section.HISTORY, Section.FAMILY_HISTORY, Section.COMPARISON}:
         return Temporality.HISTORICAL
     return Temporality.RECENT
 

@@ -33,6 +33,7 @@ WORDS = (
     "preposition",
     "prior_size",
     "no_size",
+    "size",
     "distance",
     "request",
     "no_request",
@@ -69,6 +70,8 @@ class Cue:
         but "history of a mass with edema").
     is_verb
         A verb beside its type: opens a clause as ``verb`` does ("denies").
+    at_end
+        It counts only where its clause ends (Chinese: "结节未见", not "结节未见强化").
     """
 
     id: str
@@ -79,6 +82,7 @@ class Cue:
     change: Change | None = None
     ends: str = "all"
     is_verb: bool = False
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ def _space(term: Term) -> str:
 
 def _cue(entry: Mapping[str, Any], file: str) -> Cue:
     allowed = {"id", "type", "direction", "scope", "certainty", "change", "ends", "is_verb",
-               "forms", "positive", "negative"}  # fmt: skip
+               "at_end", "forms", "positive", "negative"}  # fmt: skip
     where = f"{file}: cue {entry.get('id')}"
     if extra := sorted(set(entry) - allowed):
         raise LexiconError(f"{where}: unknown key {', '.join(extra)}")
@@ -210,6 +214,7 @@ def _cue(entry: Mapping[str, Any], file: str) -> Cue:
         change=Change(entry["change"]) if "change" in entry else None,
         ends=entry.get("ends", "all"),
         is_verb=entry.get("is_verb", False),
+        at_end=entry.get("at_end", False),
     )
     if cue.type not in CUE_TYPES or cue.direction not in DIRECTIONS or cue.scope not in SCOPES:
         raise LexiconError(f"{where}: no such type, direction or scope; see the reference")

@@ -33,18 +33,32 @@ class Mention:
 
 
 def find_mentions(document: Document, sentence: Sentence) -> list[Mention]:
-    """Mentions in order; of overlapping ones the leftmost, then the longest."""
+    """Mentions in order; of overlapping ones the leftmost, then the longest.
+
+    A form with a gap says more than a word that is the whole of its second side: "肝右叶见囊肿" is
+    a cyst of the liver.
+    """
     plain = longest([hit for hit in sentence.terms if hit.value.kind in {"concept", "exclude"}])
-    found = [
+    found: list[Mention] = []
+    for mention in _with_gap(document.text, sentence):
+        touched = [hit for hit in plain if hit.overlaps(mention.head_start, mention.head_end)]
+        if all(_is_whole(hit, mention) for hit in touched):
+            found.append(mention)
+            plain = [hit for hit in plain if hit not in touched]
+    found += [
         Mention(hit.value.id, hit.start, hit.end, hit.start, hit.end)
         for hit in plain
         if hit.value.kind == "concept"
     ]
-    for mention in _with_gap(document.text, sentence):
-        if not any(hit.overlaps(mention.head_start, mention.head_end) for hit in plain):
-            found.append(mention)
     found.sort(key=lambda each: (each.head_start, each.head_end, each.start))
     return _once(found)
+
+
+def _is_whole(hit: Hit[Term], mention: Mention) -> bool:
+    return hit.value.kind == "concept" and (hit.start, hit.end) == (
+        mention.head_start,
+        mention.head_end,
+    )
 
 
 def _with_gap(text: str, sentence: Sentence) -> Iterator[Mention]:

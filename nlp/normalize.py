@@ -1,8 +1,8 @@
 """Text as the matchers want it, and the way back to the text as given.
 
-Characters are folded one for one (full width to half, dashes to spaces, control characters to
-spaces, masks to ``x``), so that an offset stays an offset; only runs of white space become
-shorter, and `Folded` knows where.
+Characters are folded one for one (full width to half, traditional characters to simplified, dashes
+to spaces, control characters to spaces, masks to ``x``), so that an offset stays an offset; only
+runs of white space become shorter, and `Folded` knows where.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 
+from nlp.traditional import SIMPLIFIED
+
 _BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _DASHES = "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u301c\ufe58\ufe63\uff0d"
 _QUOTES = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u02bc": "'"}
@@ -20,6 +22,14 @@ _TIMES = "\u00d7\u2715\u2716\u2a2f\u04b3\u0445\uff0a*"
 """What stands for the x between two dimensions."""
 
 _RUN = re.compile(r"\s{2,}")
+_DECIMAL = re.compile(
+    r"(?<=\d)\u3002(?=\d{1,2} ?(?:mm|cm|x|\u00d7|\u6beb\u7c73|\u5398\u7c73))", re.IGNORECASE
+)
+"""A Chinese full stop typed for a decimal point: "1。2cm"."""
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_SIGN = re.compile(r"(?<=\w)\(([-+])\)")
+_SIGNS = {"-": "为阴性", "+": "为阳性"}
+"""Chinese shorthand behind a finding, in words of the same length: "积液(-)"."""
 _DEIDENTIFIED = re.compile(r"\[\*\*[^\]\n]{0,80}\*\*\]|\*{3,}|_{3,}")
 
 
@@ -66,8 +76,9 @@ class Folded:
 
 
 @cache
-def _table() -> dict[int, str]:
-    table = {code: " " for code in range(0x20)}
+def _table() -> dict[int, str | int]:
+    table: dict[int, str | int] = dict(SIMPLIFIED)
+    table |= {code: " " for code in range(0x20)}
     table |= {code: " " for code in range(0x7F, 0xA1)}
     table |= {ord(each): "\n" for each in _BREAKS}
     table |= {ord(each): "-" for each in _DASHES}
@@ -88,6 +99,9 @@ def fold(text: str) -> Folded:
     """
     masked = _DEIDENTIFIED.sub(lambda match: "x" * len(match.group()), text)
     cased = masked.replace("\r\n", " \n").translate(_table())
+    cased = _DECIMAL.sub(".", cased)
+    if _HAN.search(cased):
+        cased = _SIGN.sub(lambda match: _SIGNS[match[1]], cased)
     starts, shifts, parts = [0], [0], []
     at = dropped = 0
     for run in _RUN.finditer(cased):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nlp.assertion import combine, reaching_cues
 from nlp.attributes import Attributes, attributes_of, with_antecedent
@@ -14,6 +14,9 @@ from nlp.types import Assertion, Change, Evidence, Section
 
 SIZE_SENTENCES = 1
 """A size in a sentence without a mention belongs to a mention at most so many sentences before."""
+
+NEAR = 4
+"""A word for a size stands at most so many characters before it."""
 
 
 @dataclass(slots=True)
@@ -42,12 +45,33 @@ def observe(document: Document) -> list[Observation]:
         attributes, free = attributes_of(document, sentence, mentions)
         if free and made and number - last <= SIZE_SENTENCES:
             made[-1].sizes.extend(free)  # "It measures 8 mm.", in a sentence of its own
+        elif free and (unnamed := _unnamed(document, sentence, free)):
+            made.append(unnamed)
+            last = number
         antecedent = made[-1] if made and number - last <= 1 and _goes_on(sentence) else None
         for mention, given in zip(mentions, attributes, strict=True):
             whole = with_antecedent(given, antecedent.attributes) if antecedent else given
             made.append(_observation(document, sentence, mention, whole))
             last = number
     return made
+
+
+def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Observation | None:
+    """A lesion of which a sentence gives no more than the size ("大小约3.4×2.5cm")."""
+    if not any(
+        hit.value.kind == "size" and 0 <= size.start - hit.end <= NEAR
+        for hit in sentence.terms
+        for size in sizes
+    ):
+        return None
+    start, end = sizes[0].start, sizes[0].end
+    made = _observation(
+        document,
+        sentence,
+        Mention("lesion", start, end, start, end),
+        Attributes(sizes=tuple(sizes)),
+    )
+    return replace(made, assertion=Assertion())
 
 
 def _goes_on(sentence: Sentence) -> bool:
