@@ -273,7 +273,9 @@ class PlannedRun:
     inputs_digest
         SHA-256 over `instance_digests`.
     priority
-        Of its deliveries: higher ones are sent first.
+        Of the run and its deliveries: higher ones come first.
+    latency_budget_s
+        Seconds from the complete study to the run's results; None: no budget.
     """
 
     rule: str
@@ -286,6 +288,7 @@ class PlannedRun:
     inputs_digest: str
     destinations: tuple[str, ...]
     priority: int = 0
+    latency_budget_s: float | None = None
 
     @property
     def key(self) -> str:

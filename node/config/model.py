@@ -119,7 +119,15 @@ class Rule(Section):
         description="Destinations of the results, by name."
     )
     priority: Literal["stat", "routine"] = Field(
-        default="routine", description="stat: its results are sent before those of other rules."
+        default="routine",
+        description="stat: its studies are read, and its results sent, before those of other "
+        "rules.",
+    )
+    latency_budget_s: Annotated[float, Field(gt=0, le=86400)] | None = Field(
+        default=None,
+        description="Seconds from a complete study to its results, their delivery not counted. "
+        "Among rules of one priority the study whose budget ends first is read first; one that "
+        "takes longer is reported. Left out: nothing is reported, and it queues as with 3600.",
     )
     findings: dict[Name, FindingThreshold] = Field(
         default={},

@@ -10,7 +10,7 @@ from node.encode.status import RunAccount, RunState, StudyAccount
 from node.errors import PermanentError
 from node.store.index import RevisionRow
 from node.store.ledger import StepRow
-from node.work.settle import DELIVER, DEVICE_LOST, LEFT_OUT
+from node.work.settle import LEFT_OUT, is_failure
 
 Made = Mapping[str, Sequence[Reference]]
 """The objects of each run, by `PlannedRun.key`."""
@@ -68,7 +68,7 @@ def subject_of(run_number: int, run: PlannedRun) -> str:
 def _account(number: int, run: PlannedRun, steps: Sequence[StepRow], made: Made) -> RunAccount:
     own = [row for row in steps if row.subject == subject_of(number, run)]
     refused = [row.problem for row in own if row.step == LEFT_OUT]
-    problems = [f"{row.step}: {row.problem}" for row in own if row.problem and _is_failure(row)]
+    problems = [f"{row.step}: {row.problem}" for row in own if is_failure(row)]
     objects = tuple(made.get(run.key, ()))
     if refused:
         state, reason = RunState.NOT_ELIGIBLE, "; ".join(refused)
@@ -77,10 +77,6 @@ def _account(number: int, run: PlannedRun, steps: Sequence[StepRow], made: Made)
     else:
         state, reason = (RunState.SUCCEEDED if objects else RunState.PENDING), ""
     return _run_account(run, state, reason, objects)
-
-
-def _is_failure(row: StepRow) -> bool:
-    return row.step not in (DELIVER, LEFT_OUT) and not row.step.startswith(DEVICE_LOST)
 
 
 def _holding(

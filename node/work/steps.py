@@ -33,6 +33,7 @@ from node.dicom.image import read_image
 from node.dicom.volume import read_series
 from node.domain import (
     Artifact,
+    Plan,
     PlannedRun,
     ResultContext,
     ResultKind,
@@ -53,6 +54,7 @@ from node.work.outbox import Means
 from node.work.product import dump_product, load_product
 from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
+from node.work.urgency import Budgets, deadline, place_in_queue
 
 log = structlog.get_logger(__name__)
 
@@ -129,22 +131,21 @@ class Steps:
             self._takes,
             equipment.clock,
         )
+        self._budgets = Budgets(equipment.ledger, equipment.clock)
         self._handed_over = handed_over
         self._end_process = end_process
         self._device = Lock()
 
+    def place_in_queue(self, study_instance_uid: str, revision: int) -> int:
+        """Say which place a study has in the queue: lower ones are read first."""
+        row = self._revision(study_instance_uid, revision)
+        plan = row.plan or self._drafted(study_instance_uid, revision)
+        return place_in_queue(plan.runs, row.complete_at)
+
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
         with self._timed(study_instance_uid, revision, "plan", "") as step:
-            plan = plan_study(
-                study_instance_uid,
-                revision,
-                self._index.study_instances(study_instance_uid),
-                self._config.rules,
-                model_specs(self._catalogue),
-                self._config_digest,
-                earlier_runs(self._index, self._ledger, study_instance_uid, revision),
-            )
+            plan = self._drafted(study_instance_uid, revision)
             plan, repeats = without_repeats(self._ledger, plan)
             plan = self._index.store_plan(plan)
             sent_again = [
@@ -179,7 +180,11 @@ class Steps:
             source = self._read(run)
             try:
                 result, provenance = self._pool.run(
-                    run.model, run.model_version, [source.volume], priority=run.priority
+                    run.model,
+                    run.model_version,
+                    [source.volume],
+                    priority=run.priority,
+                    due=self._due(study_instance_uid, revision, run),
                 )
             except NotApplicable as error:
                 self._leave_out(study_instance_uid, revision, subject_of(run_number, run), error)
@@ -214,6 +219,8 @@ class Steps:
             )
             artifacts = self._write_objects(result, self._read(run), context, run, run_number)
             self._ledger.record_artifacts(artifacts, run.key, self._clock())
+            complete_at = self._revision(study_instance_uid, revision).complete_at
+            self._budgets.check(study_instance_uid, revision, step.subject, run, complete_at)
         return not step.problem
 
     def hand_over(self, study_instance_uid: str, revision: int) -> None:
@@ -229,6 +236,9 @@ class Steps:
         """Write what has become of a revision so far as an object for its destinations."""
         with self._timed(study_instance_uid, revision, "report", ""):
             self._status.write(study_instance_uid, revision)
+
+    def _due(self, study_instance_uid: str, revision: int, run: PlannedRun) -> float:
+        return deadline(run, self._revision(study_instance_uid, revision).complete_at).timestamp()
 
     def _lose_device(
         self, study_instance_uid: str, revision: int, subject: str, error: DeviceLost
@@ -268,6 +278,17 @@ class Steps:
 
     def _end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
         self._settlement.end(study_instance_uid, revision, state, reason)
+
+    def _drafted(self, study_instance_uid: str, revision: int) -> Plan:
+        return plan_study(
+            study_instance_uid,
+            revision,
+            self._index.study_instances(study_instance_uid),
+            self._config.rules,
+            model_specs(self._catalogue),
+            self._config_digest,
+            earlier_runs(self._index, self._ledger, study_instance_uid, revision),
+        )
 
     def _read(self, run: PlannedRun) -> Source:
         paths = [self._files.instance(digest) for digest in run.instance_digests]
