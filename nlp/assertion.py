@@ -19,6 +19,9 @@ from nlp.types import Assertion, Experiencer, Presence, Section, Temporality
 GOVERNING = frozenset({"presence", "historical", "hypothetical", "recent", "other"})
 """Types of cues that say something about a mention; the others shape scopes."""
 
+OLD_SECTIONS = frozenset({Section.HISTORY, Section.FAMILY_HISTORY, Section.COMPARISON})
+"""What stands there was, unless a cue says that it is."""
+
 
 def assess(text: str, start: int, end: int, *, language: str | None = None) -> Assertion:
     """Say what ``text`` asserts about its mention ``text[start:end]``.
@@ -116,7 +119,9 @@ def _presence(reaching: Sequence[Hit[Cue]], start: int, opens: Callable[[int], b
     before = [hit for hit in given if hit.end <= start]
     if before:
         grades.append(_forward_grade(before, opens))
-    return min(grades, key=lambda grade: grade.rank, default=Presence.PRESENT)
+    asked = any(hit.value.type == "hypothetical" for hit in reaching)
+    without = Presence.POSSIBLE if asked else Presence.PRESENT
+    return min(grades, key=lambda grade: grade.rank, default=without)
 
 
 def _forward_grade(before: Sequence[Hit[Cue]], opens: Callable[[int], bool]) -> Presence:
@@ -128,7 +133,7 @@ def _forward_grade(before: Sequence[Hit[Cue]], opens: Callable[[int], bool]) -> 
     grade = _certainty(before[-1])
     nearer = before[-1]
     for hit in reversed(before[:-1]):
-        if _certainty(nearer) is Presence.PRESENT or opens(nearer.start):
+        if nearer.value.is_verb or opens(nearer.start):
             break
         grade = min(grade, _certainty(hit), key=lambda each: each.rank)
         nearer = hit
@@ -147,7 +152,7 @@ def _temporality(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> 
     if timed:
         nearest = min(timed, key=lambda hit: max(start - hit.end, hit.start - start))
         return Temporality(nearest.value.type)
-    if section in {Section.HISTORY, Section.FAMILY_HISTORY, Section.COMPARISON}:
+    if section in OLD_SECTIONS:
         return Temporality.HISTORICAL
     return Temporality.RECENT
 

@@ -21,6 +21,9 @@ from nlp.types import Presence
 _PUNCTUATION = re.compile(r"[,;()/]")
 _KINDS = {";": "hard", "/": "either"}
 _WORDS = re.compile(r"\w+")
+WORDS_BEFORE_SIZE = 7
+HAN_BEFORE_SIZE = 4
+"""So many words, or Han characters, may stand between a size and the mention it is of behind it."""
 
 
 class Placed(Protocol):
@@ -61,6 +64,7 @@ class Attachment:
         self._ties = self._verbs + [
             hit.start for hit in sentence.terms if hit.value.kind == "preposition"
         ]
+        self._sites = [hit.start for hit in sentence.terms if hit.value.kind == "sites"]
         self._links = [hit.start for hit in sentence.winning if _interprets(hit.value)]
         self._joints = sorted(_joints(text, sentence), key=lambda each: each.start)
         self._borders = self._clause_borders(
@@ -85,6 +89,32 @@ class Attachment:
         if left_here != right_here or not left_here:
             return right if right_here else left
         return left if self._belongs_left(placed, left, right) else right
+
+    def owner_of_size(self, size: Placed) -> int | None:
+        """Index of the mention that a size belongs to: the one right behind it, else before it.
+
+        A clause with a site and no mention speaks of something the lexicon does not know.
+        """
+        behind = bisect_right(self._starts, size.start)
+        clause = self._clause(size.start)
+        if behind < len(self._mentions):
+            start = self._mentions[behind].start
+            joined = any(size.end <= each.start < start for each in self._joints)
+            near = self._is_near(self._text[size.end : start])
+            if near and not joined and self._clause(start) == clause:
+                return behind
+        here = behind and self._clause(self._mentions[behind - 1].end - 1) == clause
+        if here or (behind and not self._has_site(clause)):
+            return behind - 1
+        return None
+
+    def _is_near(self, between: str) -> bool:
+        if between.isascii():
+            return len(_WORDS.findall(between)) <= WORDS_BEFORE_SIZE
+        return len(between) <= HAN_BEFORE_SIZE
+
+    def _has_site(self, clause: int) -> bool:
+        return any(self._clause(site) == clause for site in self._sites)
 
     def groups(self, *, alternatives: bool = False) -> list[list[int]]:
         """Indexes of mentions that only commas and conjunctions part: one list, one clause.

@@ -42,7 +42,7 @@ def attributes_of(
     for measure in find_measures(
         document.folded.lower, sentence.body, sentence.end, sentence.terms
     ):
-        owner = attachment.owner(measure)
+        owner = attachment.owner_of_size(measure)
         (free if owner is None else sizes[owner]).append(measure)
     made = [
         Attributes(
@@ -65,6 +65,15 @@ def with_antecedent(given: Attributes, antecedent: Attributes) -> Attributes:
         sites=given.sites or antecedent.sites,
         severity=given.severity or antecedent.severity,
     )
+
+
+def graded_by_size(given: Attributes) -> Attributes:
+    """A small effusion is mild, a large one severe, unless a grade is named."""
+    if given.severity is not None:
+        return given
+    if "large" in given.morphology:
+        return replace(given, severity=Severity.SEVERE)
+    return replace(given, severity=Severity.MILD) if "small" in given.morphology else given
 
 
 def laterality_of(sides: Sequence[str]) -> Laterality | None:

@@ -16,3 +16,15 @@ def change_of(reaching: Sequence[Hit[Cue]], start: int, end: int) -> Change | No
         return None
     nearest = min(telling, key=lambda hit: max(start - hit.end, hit.start - end))
     return nearest.value.change
+
+
+def change_between(
+    now: Sequence[tuple[float, ...]], before: Sequence[tuple[float, ...]]
+) -> Change | None:
+    """What the sizes say where no word does: a tenth or 1 mm more or less is a change."""
+    if len(now) != 1 or len(before) != 1:
+        return None
+    largest, was = max(now[0]), max(before[0])
+    if abs(largest - was) <= max(1.0, 0.1 * was):
+        return Change.STABLE
+    return Change.LARGER if largest > was else Change.SMALLER

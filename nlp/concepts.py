@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -51,6 +51,10 @@ class Concept:
         Concepts that cannot be there where this one is (``normal`` and everything else).
     critical
         The most urgent first.
+    graded_by_size
+        Whether "small" and "large" grade it, as they do an effusion and not a nodule.
+    at
+        Site → the concept that it is there ("stone" in the kidney).
     """
 
     id: str
@@ -60,6 +64,12 @@ class Concept:
     lateral: bool = True
     excludes: tuple[str, ...] = ()
     critical: tuple[CriticalRule, ...] = ()
+    graded_by_size: bool = False
+    at: Mapping[str, str] = field(default_factory=dict)
+
+    def placed(self, sites: Iterable[str]) -> str:
+        """The concept that this one is at the first of the sites that tells more."""
+        return next((self.at[site] for site in sites if site in self.at), self.id)
 
 
 @cache
@@ -78,7 +88,8 @@ def concepts() -> Mapping[str, Concept]:
             raise LexiconError(f"{FILE}: {concept.id}: there are two concepts of this id")
         table[concept.id] = concept
     for concept in table.values():
-        unknown = sorted({*concept.parents, *concept.excludes} - set(table))
+        named = {*concept.parents, *concept.excludes, *concept.at.values()}
+        unknown = sorted(named - set(table))
         if unknown:
             raise LexiconError(f"{FILE}: {concept.id}: no such concept: {', '.join(unknown)}")
     return table
@@ -97,7 +108,8 @@ def ancestors(concept_id: str) -> frozenset[str]:
 
 
 def _concept(raw: Mapping[str, Any]) -> Concept:
-    known = {"id", "codes", "parents", "organ", "lateral", "excludes", "critical"}
+    known = {"id", "codes", "parents", "organ", "lateral", "excludes", "critical",
+             "graded_by_size", "at"}  # fmt: skip
     if extra := sorted(set(raw) - known):
         raise LexiconError(f"{FILE}: {raw.get('id')}: unknown key {', '.join(extra)}")
     return Concept(
@@ -114,4 +126,6 @@ def _concept(raw: Mapping[str, Any]) -> Concept:
             CriticalRule(rule["category"], tuple(str(each) for each in rule.get("if", ())))
             for rule in raw.get("critical", ())
         ),
+        graded_by_size=raw.get("graded_by_size", False),
+        at=raw.get("at", {}),
     )

@@ -19,13 +19,14 @@ QUIET_SECTIONS = frozenset(
 OLD = frozenset({"chronic", "old", "healed", "remote"})
 
 
-def critical_category(finding: Finding) -> int | None:
+def critical_category(finding: Finding, *, alarm: bool) -> int | None:
     """ACR category of a merged finding; None if nobody must be told.
 
-    A finding that a later section denies has lost its presence in merging, and is not flagged. One
-    that is only possible counts in the impression, where the radiologist means it to be acted on.
+    A finding that a later section denies has lost its presence in merging, and is not flagged; nor
+    is what was there before and is stable or smaller. One that is only possible counts if the
+    words ask for action (``alarm``: "concerning for").
     """
-    if not _is_current(finding) or not OLD.isdisjoint(finding.morphology):
+    if not _is_current(finding, alarm=alarm) or not OLD.isdisjoint(finding.morphology):
         return None
     for rule in concepts()[finding.concept].critical:
         if not rule.when or any(_holds(condition, finding) for condition in rule.when):
@@ -33,16 +34,14 @@ def critical_category(finding: Finding) -> int | None:
     return None
 
 
-def _is_current(finding: Finding) -> bool:
-    least = Presence.PROBABLE
-    if finding.section in {Section.IMPRESSION, Section.ADDENDUM}:
-        least = Presence.POSSIBLE
+def _is_current(finding: Finding, *, alarm: bool) -> bool:
+    least = Presence.POSSIBLE if alarm else Presence.PROBABLE
     return (
         finding.presence.rank >= least.rank
         and finding.temporality is Temporality.RECENT
         and finding.assertion.experiencer is Experiencer.PATIENT
         and finding.section not in QUIET_SECTIONS
-        and finding.change is not Change.RESOLVED
+        and finding.change not in {Change.STABLE, Change.SMALLER, Change.RESOLVED}
     )
 
 

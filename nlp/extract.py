@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from nlp.critical import QUIET_SECTIONS, critical_category
+from nlp.critical import QUIET_SECTIONS
 from nlp.document import Document, read_document
 from nlp.errors import LexiconError
 from nlp.lexicon import LANGUAGES
@@ -43,12 +41,9 @@ def extract_findings(
     if language is not None and language not in LANGUAGES:
         raise LexiconError(f"no lexicon for {language!r}; there are {', '.join(LANGUAGES)}")
     document = read_document(text, language)
-    findings = merge(observe(document))
     return Report(
         language=document.language,
-        findings=tuple(
-            replace(each, critical_category=critical_category(each)) for each in findings
-        ),
+        findings=tuple(merge(observe(document))),
         recommendations=tuple(find_recommendations(document)),
         normal_sites=_normal_sites(document),
     )

@@ -33,7 +33,6 @@ WORDS = (
     "preposition",
     "prior_size",
     "no_size",
-    "size",
     "distance",
     "request",
     "no_request",
@@ -70,6 +69,8 @@ class Cue:
         but "history of a mass with edema").
     is_verb
         A verb beside its type: opens a clause as ``verb`` does ("denies").
+    alarm
+        Whether it asks for action although it is uncertain ("concerning for").
     at_end
         It counts only where its clause ends (Chinese: "结节未见", not "结节未见强化").
     """
@@ -83,6 +84,7 @@ class Cue:
     ends: str = "all"
     is_verb: bool = False
     at_end: bool = False
+    alarm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,9 @@ class Lexicon:
         Words whose full stop ends no sentence.
     sites
         Parent of each site id, or None.
-    covers
-        For each normal statement's id, the sites that it covers.
+    covers, denies
+        For each normal statement's id, the sites that it covers, and the concepts it says are not
+        there.
     """
 
     language: str
@@ -136,6 +139,7 @@ class Lexicon:
     chronic: frozenset[str]
     abbreviations: frozenset[str]
     covers: Mapping[str, tuple[str, ...]]
+    denies: Mapping[str, tuple[str, ...]]
 
 
 @cache
@@ -189,6 +193,7 @@ def build(raw: Mapping[str, Any], *, file: str) -> Lexicon:
         chronic=frozenset(form for each in grammar["chronic"] for form in expand(each)),
         abbreviations=frozenset(matching_form(each) for each in grammar["abbreviations"]),
         covers={name: tuple(entry["covers"]) for name, entry in raw["normal"].items()},
+        denies={name: tuple(entry.get("denies", ())) for name, entry in raw["normal"].items()},
     )
 
 
@@ -201,7 +206,7 @@ def _space(term: Term) -> str:
 
 def _cue(entry: Mapping[str, Any], file: str) -> Cue:
     allowed = {"id", "type", "direction", "scope", "certainty", "change", "ends", "is_verb",
-               "at_end", "forms", "positive", "negative"}  # fmt: skip
+               "at_end", "alarm", "forms", "positive", "negative"}  # fmt: skip
     where = f"{file}: cue {entry.get('id')}"
     if extra := sorted(set(entry) - allowed):
         raise LexiconError(f"{where}: unknown key {', '.join(extra)}")
@@ -215,6 +220,7 @@ def _cue(entry: Mapping[str, Any], file: str) -> Cue:
         ends=entry.get("ends", "all"),
         is_verb=entry.get("is_verb", False),
         at_end=entry.get("at_end", False),
+        alarm=entry.get("alarm", False),
     )
     if cue.type not in CUE_TYPES or cue.direction not in DIRECTIONS or cue.scope not in SCOPES:
         raise LexiconError(f"{where}: no such type, direction or scope; see the reference")

@@ -23,6 +23,8 @@ class Mention:
     head_start, head_end
         The word that cues speak of; for a form with a gap ("heart is not enlarged") its second
         side.
+    denied
+        It is the statement that the organ is normal.
     """
 
     concept: str
@@ -30,6 +32,7 @@ class Mention:
     end: int
     head_start: int
     head_end: int
+    denied: bool = False
 
 
 def find_mentions(document: Document, sentence: Sentence) -> list[Mention]:
@@ -50,8 +53,18 @@ def find_mentions(document: Document, sentence: Sentence) -> list[Mention]:
         for hit in plain
         if hit.value.kind == "concept"
     ]
+    found += list(_denied_by_normal(sentence, found))
     found.sort(key=lambda each: (each.head_start, each.head_end, each.start))
     return _once(found)
+
+
+def _denied_by_normal(sentence: Sentence, found: Sequence[Mention]) -> Iterator[Mention]:
+    """What "heart size is normal" says is not there."""
+    for hit in longest([hit for hit in sentence.terms if hit.value.kind == "normal"]):
+        if any(hit.overlaps(each.head_start, each.head_end) for each in found):
+            continue
+        for concept in sentence.lexicon.denies[hit.value.id]:
+            yield Mention(concept, hit.start, hit.end, hit.start, hit.end, denied=True)
 
 
 def _is_whole(hit: Hit[Term], mention: Mention) -> bool:

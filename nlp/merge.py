@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
+from nlp.change import change_between
 from nlp.concepts import concepts
+from nlp.critical import critical_category
 from nlp.observe import Observation
 from nlp.types import (
     Change,
@@ -81,8 +84,9 @@ def _finding(cluster: Cluster) -> Finding:
     ranked = sorted(cluster, key=_weight, reverse=True)
     deciding = ranked[0]
     agreeing = [each for each in ranked if _is_denied(each) == _is_denied(deciding)]
+    sizes, before = _sizes(agreeing, prior=False), _sizes(agreeing, prior=True)
     sides = [each.attributes.laterality for each in agreeing if each.attributes.laterality]
-    return Finding(
+    made = Finding(
         concept=deciding.concept,
         codes=concepts()[deciding.concept].codes,
         assertion=deciding.assertion,
@@ -91,10 +95,12 @@ def _finding(cluster: Cluster) -> Finding:
         sites=_all(agreeing, "sites"),
         severity=_first_severity(agreeing),
         morphology=_all(agreeing, "morphology"),
-        sizes_mm=_sizes(agreeing, prior=False),
-        prior_sizes_mm=_sizes(agreeing, prior=True),
-        change=_first_change(agreeing),
+        sizes_mm=sizes,
+        prior_sizes_mm=before,
+        change=_first_change(agreeing) or change_between(sizes, before),
     )
+    alarm = any(each.alarm for each in agreeing)
+    return replace(made, critical_category=critical_category(made, alarm=alarm))
 
 
 def _weight(each: Observation) -> tuple[int, int, int]:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nlp.assertion import combine, reaching_cues
-from nlp.attributes import Attributes, attributes_of, with_antecedent
+from nlp.attributes import Attributes, attributes_of, graded_by_size, with_antecedent
 from nlp.change import change_of
+from nlp.concepts import concepts
 from nlp.document import Document, Sentence
 from nlp.measure import Measure
 from nlp.mentions import Mention, find_mentions
-from nlp.types import Assertion, Change, Evidence, Section
+from nlp.types import Assertion, Change, Evidence, Presence, Section
 
 SIZE_SENTENCES = 1
 """A size in a sentence without a mention belongs to a mention at most so many sentences before."""
 
-NEAR = 4
-"""A word for a size stands at most so many characters before it."""
-
 
 @dataclass(slots=True)
 class Observation:
-    """One mention with all that its sentence, and the sizes of the next, say of it."""
+    """One mention with all that its sentence, and the sizes of the next, say of it.
+
+    ``alarm``: a word asks for action although it is uncertain ("concerning for").
+    """
 
     concept: str
     evidence: Evidence
@@ -29,6 +30,7 @@ class Observation:
     attributes: Attributes
     change: Change | None
     sizes: list[Measure]
+    alarm: bool
 
     @property
     def section(self) -> Section:
@@ -43,11 +45,8 @@ def observe(document: Document) -> list[Observation]:
     for number, sentence in enumerate(document.sentences):
         mentions = find_mentions(document, sentence)
         attributes, free = attributes_of(document, sentence, mentions)
-        if free and made and number - last <= SIZE_SENTENCES:
-            made[-1].sizes.extend(free)  # "It measures 8 mm.", in a sentence of its own
-        elif free and (unnamed := _unnamed(document, sentence, free)):
-            made.append(unnamed)
-            last = number
+        if free and number - last <= SIZE_SENTENCES and _goes_on(sentence):
+            _give_sizes(made, free)
         antecedent = made[-1] if made and number - last <= 1 and _goes_on(sentence) else None
         for mention, given in zip(mentions, attributes, strict=True):
             whole = with_antecedent(given, antecedent.attributes) if antecedent else given
@@ -56,22 +55,12 @@ def observe(document: Document) -> list[Observation]:
     return made
 
 
-def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Observation | None:
-    """A lesion of which a sentence gives no more than the size ("大小约3.4×2.5cm")."""
-    if not any(
-        hit.value.kind == "size" and 0 <= size.start - hit.end <= NEAR
-        for hit in sentence.terms
-        for size in sizes
-    ):
-        return None
-    start, end = sizes[0].start, sizes[0].end
-    made = _observation(
-        document,
-        sentence,
-        Mention("lesion", start, end, start, end),
-        Attributes(sizes=tuple(sizes)),
-    )
-    return replace(made, assertion=Assertion())
+def _give_sizes(made: list[Observation], free: list[Measure]) -> None:
+    """Sizes in a sentence of their own ("It measures 8 mm.") go to the last that can have one."""
+    for each in reversed(made):
+        if not _is_denied(each.assertion):
+            each.sizes.extend(free)
+            return
 
 
 def _goes_on(sentence: Sentence) -> bool:
@@ -85,13 +74,23 @@ def _observation(
     document: Document, sentence: Sentence, mention: Mention, given: Attributes
 ) -> Observation:
     reaching = reaching_cues(document, sentence, mention.head_start, mention.head_end)
+    concept = concepts()[concepts()[mention.concept].placed(given.sites)]
+    assertion = combine(document, reaching, mention.head_start, sentence)
+    if mention.denied:
+        assertion = replace(assertion, presence=Presence.ABSENT)
     start = document.folded.to_source(mention.start)
     end = document.folded.end_to_source(mention.end)
     return Observation(
-        concept=mention.concept,
+        concept=concept.id,
         evidence=Evidence(start, end, document.source[start:end], sentence.section),
-        assertion=combine(document, reaching, mention.head_start, sentence),
-        attributes=given,
+        assertion=assertion,
+        attributes=graded_by_size(given) if concept.graded_by_size else given,
         change=change_of(reaching, mention.head_start, mention.head_end),
-        sizes=list(given.sizes),
+        sizes=[] if _is_denied(assertion) else list(given.sizes),
+        alarm=any(hit.value.alarm for hit in reaching),
     )
+
+
+def _is_denied(assertion: Assertion) -> bool:
+    """What is not there has no size ("no nodule above 5 mm")."""
+    return assertion.presence.rank <= Presence.UNLIKELY.rank

@@ -76,9 +76,23 @@ class Clauses:
 
     def reaches(self, cue: Hit[Cue], start: int, end: int) -> bool:
         """Whether a cue governs the mention ``start:end``."""
+        if self._parenthesis(cue.start) not in {-1, self._parenthesis(start)}:
+            return False
         if cue.end <= start:
             return cue.value.direction != "backward" and self._reaches_forward(cue, start)
         return cue.value.direction != "forward" and self._reaches_backward(cue, end)
+
+    def _parenthesis(self, offset: int) -> int:
+        """Where the parenthesis around an offset opens; -1 outside of any."""
+        opened = -1
+        for each in self._breaks:
+            if each.start >= offset:
+                break
+            if each.kind == "open":
+                opened = each.start
+            elif each.kind == "close":
+                opened = -1
+        return opened
 
     def _reaches_forward(self, cue: Hit[Cue], start: int) -> bool:
         scope = cue.value.scope
