@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -28,6 +29,9 @@ from engines.serving.warm import Warm, cost_mb, machine_memory_mb
 from engines.serving.watch import Watched
 from engines.serving.work import Work, on_device, on_host, sweeps
 from engines.types import ClassificationResult, Provenance, Result, Volume
+
+Turn = tuple[int, float]
+"""Priority, and when it is due: as `Lane.hold` takes them."""
 
 CPU_OVERLAP = 0.25
 """Largest overlap of windows on a CPU for packages with ``runtime.cpu: fast-only``."""
@@ -116,7 +120,13 @@ class Pool:
         return self._lane.waiting
 
     def run(
-        self, name: str, version: str | None, volumes: Sequence[Volume], *, priority: int = 0
+        self,
+        name: str,
+        version: str | None,
+        volumes: Sequence[Volume],
+        *,
+        priority: int = 0,
+        due: float = math.inf,
     ) -> tuple[Result, Provenance]:
         """Run one model over one image.
 
@@ -127,7 +137,10 @@ class Pool:
         volumes
             One per input channel, all on one grid.
         priority
-            Higher goes first where several wait; equals in order of arrival.
+            Higher goes first where several wait.
+        due
+            When the result should be there; of one priority the earlier goes first, equals in
+            order of arrival. Only compared.
 
         Returns
         -------
@@ -155,12 +168,13 @@ class Pool:
             If the model fails.
         """
         package = self._catalogue.get(name, version)
-        self._pass_gate(package, volumes, priority)
+        turn = (priority, due)
+        self._pass_gate(package, volumes, turn)
         first = coarse_pass(package, self._catalogue)
         if first is None or not volumes:
-            return self._run(package, volumes, priority)
+            return self._run(package, volumes, turn)
         return first.then(
-            package, volumes[0], lambda each, region: self._run(each, volumes, priority, region)
+            package, volumes[0], lambda each, region: self._run(each, volumes, turn, region)
         )
 
     def make_ready(self, names: Iterable[str], progress: Progress) -> Iterator[tuple[str, str]]:
@@ -225,14 +239,14 @@ class Pool:
         self,
         package: Package,
         volumes: Sequence[Volume],
-        priority: int,
+        turn: Turn,
         region: Box | None = None,
     ) -> tuple[Result, Provenance]:
         rung = self._rung(package)
         while True:
             try:
                 work = self._ready(package, rung, volumes, region)
-                return self._attempt(package, rung, work, priority)
+                return self._attempt(package, rung, work, turn)
             except DeviceLost as error:
                 self._lost = str(error)
                 raise
@@ -240,10 +254,10 @@ class Pool:
                 rung = self._below(package, rung, error)
 
     def _attempt(
-        self, package: Package, rung: Rung, work: Work, priority: int
+        self, package: Package, rung: Rung, work: Work, turn: Turn
     ) -> tuple[Result, Provenance]:
         with ExitStack() as held:
-            held.enter_context(self._lane.hold(priority))
+            held.enter_context(self._lane.hold(*turn))
             session = held.enter_context(self._session(package, rung))
             limit_s = package.manifest.runtime.timeout_s
             # A sweep computes while its slabs are read: the lane is free after the last one.
@@ -283,13 +297,13 @@ class Pool:
         able = rung.on_device and self._places[rung.place].labels_on_device
         return able and sweeps(package, registry.task(package.manifest.model.task))
 
-    def _pass_gate(self, package: Package, volumes: Sequence[Volume], priority: int) -> None:
+    def _pass_gate(self, package: Package, volumes: Sequence[Volume], turn: Turn) -> None:
         """Ask the package's classifier, if it has one, whether the image is for this model."""
         gate = package.manifest.gate
         if gate is None:
             return
         # Not `run`: a gate has no gate, so two packages cannot wait for each other.
-        said, by = self._run(self._catalogue.get(gate.package), volumes, priority)
+        said, by = self._run(self._catalogue.get(gate.package), volumes, turn)
         if not isinstance(said, ClassificationResult):
             raise PackageError(f"gate {gate.package} of {package.name} is no classifier")
         if said.predicted in gate.refuse:

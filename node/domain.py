@@ -106,6 +106,8 @@ class ResultKind(StrEnum):
     """Key object selection."""
     DOC = "DOC"
     """Report as an encapsulated PDF."""
+    STATUS = "STATUS"
+    """What was done with the study, and what was not; of no single model."""
 
 
 class ObjectForm(StrEnum):
@@ -128,6 +130,8 @@ class ObjectForm(StrEnum):
     PR = "PR"
     KO = "KO"
     PDF = "PDF"
+    STATUS = "STATUS"
+    """Enhanced SR; `node.encode.status`."""
 
     @property
     def kind(self) -> ResultKind:
@@ -159,6 +163,7 @@ _STORAGE_OF: Mapping[ObjectForm, str | None] = {
     ObjectForm.PR: "1.2.840.10008.5.1.4.1.1.11.1",
     ObjectForm.KO: "1.2.840.10008.5.1.4.1.1.88.59",
     ObjectForm.PDF: "1.2.840.10008.5.1.4.1.1.104.1",
+    ObjectForm.STATUS: "1.2.840.10008.5.1.4.1.1.88.22",
 }
 
 
@@ -268,7 +273,9 @@ class PlannedRun:
     inputs_digest
         SHA-256 over `instance_digests`.
     priority
-        Of its deliveries: higher ones are sent first.
+        Of the run and its deliveries: higher ones come first.
+    latency_budget_s
+        Seconds from the complete study to the run's results; None: no budget.
     """
 
     rule: str
@@ -281,6 +288,7 @@ class PlannedRun:
     inputs_digest: str
     destinations: tuple[str, ...]
     priority: int = 0
+    latency_budget_s: float | None = None
 
     @property
     def key(self) -> str:

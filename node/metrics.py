@@ -38,3 +38,9 @@ REPORTS_RECEIVED = Counter(
     "Report messages and documents by the way they came and what became of them.",
     ["way", "outcome"],
 )
+
+LATENCY_BUDGETS = Counter(
+    "wetread_latency_budgets_total",
+    "Runs of rules with a latency budget, by whether their results were there in time.",
+    ["rule", "outcome"],
+)

@@ -6,11 +6,15 @@ import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from math import inf
 from threading import Condition
 
 
 class Lane:
-    """So many at a time; of those that wait, the most urgent first, equals in order of arrival.
+    """So many at a time; of those that wait, the most urgent first.
+
+    That is the one of the highest priority, then the one that is due first, then the one that
+    came first.
 
     Nobody who holds a place is interrupted.
 
@@ -22,7 +26,7 @@ class Lane:
 
     def __init__(self, places: int = 1) -> None:
         self._free = places
-        self._waiting: list[tuple[int, int]] = []
+        self._waiting: list[tuple[int, float, int]] = []
         self._arrivals = count()
         self._changed = Condition()
 
@@ -33,16 +37,18 @@ class Lane:
             return len(self._waiting)
 
     @contextmanager
-    def hold(self, priority: int = 0) -> Iterator[None]:
+    def hold(self, priority: int = 0, due: float = inf) -> Iterator[None]:
         """Wait for a place and hold it.
 
         Parameters
         ----------
         priority
             Higher goes first.
+        due
+            When it should be done; of one priority, the earlier goes first. Only compared.
         """
         with self._changed:
-            ticket = (-priority, next(self._arrivals))
+            ticket = (-priority, due, next(self._arrivals))
             heapq.heappush(self._waiting, ticket)
             self._changed.wait_for(lambda: self._free > 0 and self._waiting[0] == ticket)
             heapq.heappop(self._waiting)

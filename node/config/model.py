@@ -119,7 +119,15 @@ class Rule(Section):
         description="Destinations of the results, by name."
     )
     priority: Literal["stat", "routine"] = Field(
-        default="routine", description="stat: its results are sent before those of other rules."
+        default="routine",
+        description="stat: its studies are read, and its results sent, before those of other "
+        "rules.",
+    )
+    latency_budget_s: Annotated[float, Field(gt=0, le=86400)] | None = Field(
+        default=None,
+        description="Seconds from a complete study to its results, their delivery not counted. "
+        "Among rules of one priority the study whose budget ends first is read first; one that "
+        "takes longer is reported. Left out: nothing is reported, and it queues as with 3600.",
     )
     findings: dict[Name, FindingThreshold] = Field(
         default={},
@@ -183,6 +191,16 @@ class Results(Section):
     )
     series_number_base: Annotated[int, Field(ge=1, le=99999)] = Field(
         default=9000, description="SeriesNumber of the first result series."
+    )
+    study_status: Literal["all", "rules", "none"] = Field(
+        default="all",
+        description="Who gets the report that says of each study what was done with it and what "
+        "was not. all: every destination. rules: those of the rules that had something read. "
+        "none: nobody.",
+    )
+    announce_studies: bool = Field(
+        default=False,
+        description="Also send that report as soon as a study is planned, with everything pending.",
     )
     institution_name: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="InstitutionName of the node's equipment; left out: the study's."

@@ -15,10 +15,9 @@ from enum import StrEnum
 
 import highdicom as hd
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedSRStorage
 
 from engines.types import Code
-from node.domain import MANUFACTURER, derived_uid
+from node.domain import MANUFACTURER, ObjectForm, derived_uid
 from node.encode.document import (
     Author,
     Reference,
@@ -91,7 +90,7 @@ class StudyAccount:
     complete_at
         When the revision was complete; the one time of the object. Timezone-aware.
     predecessor
-        The status object of the revision before; None for the first one.
+        The status object before this one; None for the first one.
     """
 
     study_instance_uid: str
@@ -104,21 +103,33 @@ class StudyAccount:
     predecessor: Reference | None = None
 
     @property
+    def final(self) -> bool:
+        """Whether nothing is pending."""
+        return all(run.state is not RunState.PENDING for run in self.runs)
+
+    @property
     def summary(self) -> Code:
         """The whole in one word of CID 6042."""
         states = {run.state for run in self.runs}
-        if RunState.PENDING in states or states <= {RunState.NOT_ELIGIBLE}:
+        if not self.final or states <= {RunState.NOT_ELIGIBLE}:
             return RESULT_STATUS["not attempted"]
         if RunState.SUCCEEDED not in states:
             return RESULT_STATUS["failed"]
         return RESULT_STATUS["partially succeeded" if RunState.FAILED in states else "succeeded"]
 
 
-def status_uids(study_instance_uid: str, revision: int) -> Reference:
-    """UIDs of the status object of a revision: one series for a study, one instance for each."""
+def status_reference(study_instance_uid: str, revision: int, *, final: bool) -> Reference:
+    """UIDs of the status object of a revision: one series for the study.
+
+    Parameters
+    ----------
+    final
+        False: the object that announces the revision, with everything pending.
+    """
+    stage = "final" if final else "announced"
     return Reference(
-        sop_class_uid=str(EnhancedSRStorage),
-        sop_instance_uid=derived_uid(study_instance_uid, "status", f"revision {revision}"),
+        sop_class_uid=str(ObjectForm.STATUS.sop_class_uid),
+        sop_instance_uid=derived_uid(study_instance_uid, "status", f"r{revision}", stage),
         series_instance_uid=derived_uid(study_instance_uid, "status"),
     )
 
@@ -143,7 +154,7 @@ def write_status(account: StudyAccount, header: Dataset, author: Author) -> Data
     """
     if not account.inputs:
         raise PermanentError("the study has no instances that a status object could refer to")
-    uids = status_uids(account.study_instance_uid, account.revision)
+    uids = status_reference(account.study_instance_uid, account.revision, final=account.final)
     made = [one for run in account.runs for one in run.objects]
     dataset: Dataset = hd.sr.EnhancedSR(
         evidence=as_evidence(account.study_instance_uid, [*account.inputs, *made]),
@@ -151,9 +162,10 @@ def write_status(account: StudyAccount, header: Dataset, author: Author) -> Data
         series_instance_uid=uids.series_instance_uid,
         series_number=author.series_number,
         sop_instance_uid=uids.sop_instance_uid,
-        instance_number=account.revision,
+        # The announcement of a revision comes before its final object.
+        instance_number=2 * account.revision - (not account.final),
         manufacturer=MANUFACTURER,
-        is_complete=all(run.state is not RunState.PENDING for run in account.runs),
+        is_complete=account.final,
         previous_versions=None
         if account.predecessor is None
         else as_evidence(account.study_instance_uid, [account.predecessor]),

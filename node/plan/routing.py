@@ -53,8 +53,8 @@ def plan_study(
     -------
     Plan
         Runs in the order of rules, models, series and images. A case that two rules ask
-        the same model for is run once, for the destinations of both and with the higher
-        priority.
+        the same model for is run once, for the destinations of both, with the higher priority
+        and the shorter latency budget.
     """
     draft = _Draft(instances, earlier)
     if not instances:
@@ -106,6 +106,7 @@ class _Draft:
             known,
             destinations=tuple(dict.fromkeys((*known.destinations, *run.destinations))),
             priority=max(known.priority, run.priority),
+            latency_budget_s=_shorter(known.latency_budget_s, run.latency_budget_s),
         )
 
 
@@ -122,7 +123,12 @@ def _run(rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance])
         inputs_digest=digest_of(*sorted(image.digest for image in case)),
         destinations=tuple(dict.fromkeys(rule.send_to)),
         priority=PRIORITIES[rule.priority],
+        latency_budget_s=rule.latency_budget_s,
     )
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _names_image_type(rule: Rule) -> bool:

@@ -140,10 +140,15 @@ def instance_path(digest: str) -> str:
     return f"{INSTANCES}/{digest[:2]}/{digest}.dcm"
 
 
+def study_folder(study_instance_uid: str, revision: int) -> str:
+    """Where the products of one revision live, relative to the data directory."""
+    study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
+    return f"{RESULTS}/{study[:2]}/{study}/r{revision}"
+
+
 def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
     """Where the products of one run live, relative to the data directory."""
-    study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
-    return f"{RESULTS}/{study[:2]}/{study}/r{revision}/run-{run}"
+    return f"{study_folder(study_instance_uid, revision)}/run-{run}"
 
 
 def own_prefix(relative: str) -> str:

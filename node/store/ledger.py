@@ -39,6 +39,16 @@ class StepRow:
     problem: str
 
 
+@dataclass(frozen=True)
+class MadeRow:
+    """One written object, and the run (`PlannedRun.key`) that it is of."""
+
+    run_key: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
 class Ledger:
     """What the node has made of each revision, and where it went.
 
@@ -156,6 +166,21 @@ class Ledger:
                 )
                 or 0
             )
+
+    def made(self, study_instance_uid: str) -> list[MadeRow]:
+        """Every object that was written of a study, in the order of writing."""
+        statement = (
+            select(
+                artifacts.c.run_key,
+                artifacts.c.sop_class_uid,
+                artifacts.c.sop_instance_uid,
+                artifacts.c.series_instance_uid,
+            )
+            .where(artifacts.c.study_instance_uid == study_instance_uid)
+            .order_by(artifacts.c.created_at, artifacts.c.sop_instance_uid)
+        )
+        with self._reader.connect() as connection:
+            return [MadeRow(**row._mapping) for row in connection.execute(statement)]
 
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether the node itself wrote this object."""

@@ -15,7 +15,13 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, u
 
 from node.domain import DeliveryState, StudyState
 from node.store.again import deliver_again
-from node.store.database import deliveries, insert_if_absent, outboxes, reading, revisions
+from node.store.database import (
+    deliveries,
+    insert_if_absent,
+    outboxes,
+    reading,
+    revisions,
+)
 from node.store.delivery import (
     SENDING_ORDER,
     UNPROVEN,
@@ -241,8 +247,8 @@ class OutboxRows:
     ) -> int:
         """Put what was delivered or has failed of a study back to waiting; say how many objects.
 
-        Tries are counted on. The revisions concerned are delivering again, and the
-        destinations concerned are tried at once, however long they would have waited.
+        Tries are counted on. The revisions of which results are sent again are delivering, and
+        the destinations concerned are tried at once, however long they would have waited.
         """
         states = [DeliveryState.FAILED]
         if not failed_only:

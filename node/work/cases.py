@@ -59,5 +59,11 @@ def result_context(
         config_digest="" if revision.plan is None else revision.plan.config_digest,
         institution_name=results.institution_name,
         device_serial_number=results.device_serial_number,
-        device_uid=derived_uid("device", config.receive.ae_title, results.device_serial_number),
+        device_uid=device_uid(config),
     )
+
+
+def device_uid(config: Config) -> str:
+    """UID of this installation, the same as long as its AE title and serial number are."""
+    serial_number = config.results.device_serial_number
+    return derived_uid("device", config.receive.ae_title, serial_number)

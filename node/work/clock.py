@@ -61,8 +61,8 @@ class StepClock:
         self._ledger = ledger
         self._clock = clock
         self._key = (study_instance_uid, revision)
+        self.subject = subject
         self._step = step
-        self._subject = subject
         self._began = 0.0
 
     def __enter__(self) -> StepClock:
@@ -80,7 +80,7 @@ class StepClock:
             self.problem = f"internal error: {type(error).__name__}"
             log.error("step.broke", step=self._step, exc_info=error)
         seconds = time.perf_counter() - self._began
-        row = StepRow(self._step, self._subject, seconds, self._clock(), self.problem)
+        row = StepRow(self._step, self.subject, seconds, self._clock(), self.problem)
         finish_step(self._ledger, *self._key, row)
         return True
 
@@ -91,14 +91,14 @@ class StepClock:
         log.warning(
             "step.waits",
             step=self._step,
-            subject=self._subject,
+            subject=self.subject,
             study_instance_uid=self._key[0],
             revision=self._key[1],
             reason=reason,
         )
         # The disk that is full may be the one of the database.
         with suppress(SQLAlchemyError):
-            row = StepRow(self._step, self._subject, 0.0, self._clock(), f"waits: {reason}")
+            row = StepRow(self._step, self.subject, 0.0, self._clock(), f"waits: {reason}")
             self._ledger.record_step(*self._key, row)
 
 

@@ -13,7 +13,6 @@ from threading import Event, Thread
 
 import structlog
 
-from node.domain import StudyState
 from node.plan.completion import is_complete
 from node.store.index import Index, StudyRow
 from node.store.ledger import Ledger
@@ -155,12 +154,10 @@ class Schedule:
         for study_instance_uid, revision in self._flow.poisoned():
             row = self._index.revision(study_instance_uid, revision)
             if row is not None and row.finished_at is None:
-                self._index.set_state(
+                self._flow.give_up(
                     study_instance_uid,
                     revision,
-                    StudyState.FAILED,
                     "its processing ended the work process again and again; see the log",
-                    self._clock(),
                 )
         self._take_over()
 

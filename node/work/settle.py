@@ -7,9 +7,9 @@ from datetime import datetime
 
 import structlog
 
-from node.domain import DeliveryState, StudyState
+from node.domain import DeliveryState, ResultKind, StudyState
 from node.store.index import Index
-from node.store.ledger import Ledger
+from node.store.ledger import Ledger, StepRow
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +17,17 @@ DELIVER = "deliver"
 LEFT_OUT = "gate"
 """Step of a run that its package's gate has refused: a decision, not a failure."""
 
+OVER_BUDGET = "latency budget"
+"""Step of a run whose results came later than its rule allows: no failure, but shown."""
+
 DEVICE_LOST = "device lost"
 """Begins the step of a run that has lost its device: it is repeated, and fails by itself."""
+
+
+def is_failure(row: StepRow) -> bool:
+    """Whether a step failed; deliveries speak for themselves, and not every remark is one."""
+    remark = row.step in (DELIVER, LEFT_OUT, OVER_BUDGET) or row.step.startswith(DEVICE_LOST)
+    return bool(row.problem) and not remark
 
 
 class Settlement:
@@ -54,12 +63,9 @@ class Settlement:
             return
         steps = self._ledger.steps(study_instance_uid, revision)
         left_out = [f"left out {s.subject}: {s.problem}" for s in steps if s.step == LEFT_OUT]
+        late = [f"{s.step} {s.subject}: {s.problem}" for s in steps if s.step == OVER_BUDGET]
         problems = [
-            f"{row.step} {row.subject}: {row.problem}"
-            for row in steps
-            if row.problem
-            and row.step not in (DELIVER, LEFT_OUT)
-            and not row.step.startswith(DEVICE_LOST)
+            f"{row.step} {row.subject}: {row.problem}" for row in steps if is_failure(row)
         ] + [
             f"{row.kind} of {row.model} to {row.destination}: {row.reason}"
             for row in deliveries
@@ -67,11 +73,11 @@ class Settlement:
         ]
         if problems:
             state = StudyState.FAILED
-        elif left_out and not deliveries:
+        elif left_out and all(row.kind is ResultKind.STATUS for row in deliveries):
             state = StudyState.NOT_ELIGIBLE
         else:
             state = StudyState.DONE
-        self.end(study_instance_uid, revision, state, "; ".join([*problems, *left_out]))
+        self.end(study_instance_uid, revision, state, "; ".join([*problems, *left_out, *late]))
 
     def end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
         """Give a revision a final state."""

@@ -6,7 +6,7 @@ again: the same inputs give the same UIDs and the same bytes.
     plan       index + rules            → frozen plan
     infer      instances → volume       → result on the source grid       (one run)
     encode     result + source          → DICOM objects, and where they go (one run)
-    hand_over  deliveries               → the senders, or the study's final state
+    hand_over  plan, steps, objects     → the study's status as an object; the senders, or the end
 
 What is delivered, and how, is in `node.work.outbox`.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import NoReturn
@@ -42,17 +42,19 @@ from node.domain import (
 )
 from node.encode.base import encode
 from node.errors import PermanentError, TransientError
-from node.plan.late import Earlier
 from node.plan.routing import plan_study
-from node.store.delivery import DeliveryRow
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger, StepRow
+from node.work.account import subject_of
 from node.work.cases import model_spec, model_specs, result_context
 from node.work.clock import StepClock
+from node.work.earlier import earlier_runs, without_repeats
 from node.work.outbox import Means
 from node.work.product import dump_product, load_product
+from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
+from node.work.urgency import Budgets, deadline, place_in_queue
 
 log = structlog.get_logger(__name__)
 
@@ -121,28 +123,37 @@ class Steps:
         self._clock = equipment.clock
         self._config_digest = config_digest(equipment.config)
         self._settlement = equipment.settlement
+        self._status = StatusReports(
+            equipment.config,
+            equipment.files,
+            equipment.index,
+            equipment.ledger,
+            self._takes,
+            equipment.clock,
+        )
+        self._budgets = Budgets(equipment.ledger, equipment.clock)
         self._handed_over = handed_over
         self._end_process = end_process
         self._device = Lock()
 
+    def place_in_queue(self, study_instance_uid: str, revision: int) -> int:
+        """Say which place a study has in the queue: lower ones are read first."""
+        row = self._revision(study_instance_uid, revision)
+        plan = row.plan or self._drafted(study_instance_uid, revision)
+        return place_in_queue(plan.runs, row.complete_at)
+
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
         with self._timed(study_instance_uid, revision, "plan", "") as step:
-            plan = plan_study(
-                study_instance_uid,
-                revision,
-                self._index.study_instances(study_instance_uid),
-                self._config.rules,
-                model_specs(self._catalogue),
-                self._config_digest,
-                self._earlier(study_instance_uid, revision),
-            )
-            plan, repeats = self._without_repeats(plan)
+            plan = self._drafted(study_instance_uid, revision)
+            plan, repeats = without_repeats(self._ledger, plan)
             plan = self._index.store_plan(plan)
             sent_again = [
                 row
                 for run in repeats
-                for row in self._retry_failed(run, study_instance_uid, revision)
+                for row in self._ledger.retry_failed(
+                    study_instance_uid, run.key, revision, self._clock()
+                )
             ]
         if step.problem:
             self.give_up(study_instance_uid, revision, f"plan: {step.problem}")
@@ -154,23 +165,32 @@ class Steps:
                 state = StudyState.DONE if repeats else StudyState.NOT_ELIGIBLE
             reason = "; ".join(plan.not_run) or "no rule applies to any series"
             self._end(study_instance_uid, revision, state, reason)
+        elif plan.runs and self._config.results.announce_studies:
+            self._report(study_instance_uid, revision)
+            self._handed_over()
         return len(plan.runs)
 
     def infer(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
         """Run one model on one case and keep its result; False if it cannot be done."""
         run = self._run(study_instance_uid, revision, run_number)
-        with self._timed(study_instance_uid, revision, "infer", _subject(run_number, run)) as step:
-            self._check_losses(study_instance_uid, revision, _subject(run_number, run))
+        with self._timed(
+            study_instance_uid, revision, "infer", subject_of(run_number, run)
+        ) as step:
+            self._check_losses(study_instance_uid, revision, subject_of(run_number, run))
             source = self._read(run)
             try:
                 result, provenance = self._pool.run(
-                    run.model, run.model_version, [source.volume], priority=run.priority
+                    run.model,
+                    run.model_version,
+                    [source.volume],
+                    priority=run.priority,
+                    due=self._due(study_instance_uid, revision, run),
                 )
             except NotApplicable as error:
-                self._leave_out(study_instance_uid, revision, _subject(run_number, run), error)
+                self._leave_out(study_instance_uid, revision, subject_of(run_number, run), error)
                 return False
             except DeviceLost as error:
-                self._lose_device(study_instance_uid, revision, _subject(run_number, run), error)
+                self._lose_device(study_instance_uid, revision, subject_of(run_number, run), error)
             except BackendAway as error:
                 raise TransientError(str(error)) from error
             except EngineError as error:
@@ -184,7 +204,9 @@ class Steps:
     def encode(self, study_instance_uid: str, revision: int, run_number: int) -> bool:
         """Write one result as DICOM objects and enter them in the ledger; False if it cannot."""
         run = self._run(study_instance_uid, revision, run_number)
-        with self._timed(study_instance_uid, revision, "encode", _subject(run_number, run)) as step:
+        with self._timed(
+            study_instance_uid, revision, "encode", subject_of(run_number, run)
+        ) as step:
             product = self._product(study_instance_uid, revision, run_number)
             result, provenance = load_product(self._files.path(product))
             context = result_context(
@@ -197,12 +219,26 @@ class Steps:
             )
             artifacts = self._write_objects(result, self._read(run), context, run, run_number)
             self._ledger.record_artifacts(artifacts, run.key, self._clock())
+            complete_at = self._revision(study_instance_uid, revision).complete_at
+            self._budgets.check(study_instance_uid, revision, step.subject, run, complete_at)
         return not step.problem
 
     def hand_over(self, study_instance_uid: str, revision: int) -> None:
-        """Leave the rest to the senders; a revision of which nothing waits ends here."""
+        """Report, and leave the rest to the senders; what waits for nothing ends here.
+
+        A revision that has ended keeps its state: its status is sent all the same.
+        """
+        self._report(study_instance_uid, revision)
         self._settlement.hand_over(study_instance_uid, revision)
         self._handed_over()
+
+    def _report(self, study_instance_uid: str, revision: int) -> None:
+        """Write what has become of a revision so far as an object for its destinations."""
+        with self._timed(study_instance_uid, revision, "report", ""):
+            self._status.write(study_instance_uid, revision)
+
+    def _due(self, study_instance_uid: str, revision: int, run: PlannedRun) -> float:
+        return deadline(run, self._revision(study_instance_uid, revision).complete_at).timestamp()
 
     def _lose_device(
         self, study_instance_uid: str, revision: int, subject: str, error: DeviceLost
@@ -231,52 +267,28 @@ class Steps:
     def abandon(self, study_instance_uid: str, revision: int, run_number: int, reason: str) -> None:
         """Record that a run was given up, so that the study ends as failed; the others go on."""
         run = self._run(study_instance_uid, revision, run_number)
-        row = StepRow("run", _subject(run_number, run), 0.0, self._clock(), reason)
+        row = StepRow("run", subject_of(run_number, run), 0.0, self._clock(), reason)
         self._ledger.record_step(study_instance_uid, revision, row)
 
     def give_up(self, study_instance_uid: str, revision: int, reason: str) -> None:
-        """End a revision that no step can help any more."""
+        """End a revision that no step can help any more, and say so where results would go."""
         self._end(study_instance_uid, revision, StudyState.FAILED, reason)
+        self._report(study_instance_uid, revision)
+        self._handed_over()
 
     def _end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
         self._settlement.end(study_instance_uid, revision, state, reason)
 
-    def _earlier(self, study_instance_uid: str, revision: int) -> Earlier | None:
-        """Gather what the revisions before one have made, or are still making."""
-        before = [
-            row for row in self._index.revisions(study_instance_uid) if row.revision < revision
-        ]
-        if not before:
-            return None
-        runs = [
-            run
-            for row in before
-            if row.plan is not None
-            for run in row.plan.runs
-            if row.finished_at is None
-            or self._ledger.revision_that_made(study_instance_uid, run.key) is not None
-        ]
-        return Earlier(before[-1].revision, before[-1].complete_at, runs)
-
-    def _without_repeats(self, plan: Plan) -> tuple[Plan, list[PlannedRun]]:
-        """Take out the runs whose objects an earlier revision has already made."""
-        runs, repeats, not_run = [], [], list(plan.not_run)
-        for run in plan.runs:
-            made_in = self._ledger.revision_that_made(plan.study_instance_uid, run.key)
-            if made_in is None or made_in == plan.revision:
-                runs.append(run)
-                continue
-            repeats.append(run)
-            not_run.append(
-                f"{run.model} on series {run.series_instance_uid}: nothing new since "
-                f"revision {made_in}, whose results hold"
-            )
-        return replace(plan, runs=tuple(runs), not_run=tuple(not_run)), repeats
-
-    def _retry_failed(
-        self, run: PlannedRun, study_instance_uid: str, revision: int
-    ) -> list[DeliveryRow]:
-        return self._ledger.retry_failed(study_instance_uid, run.key, revision, self._clock())
+    def _drafted(self, study_instance_uid: str, revision: int) -> Plan:
+        return plan_study(
+            study_instance_uid,
+            revision,
+            self._index.study_instances(study_instance_uid),
+            self._config.rules,
+            model_specs(self._catalogue),
+            self._config_digest,
+            earlier_runs(self._index, self._ledger, study_instance_uid, revision),
+        )
 
     def _read(self, run: PlannedRun) -> Source:
         paths = [self._files.instance(digest) for digest in run.instance_digests]
@@ -317,13 +329,12 @@ class Steps:
         return artifacts
 
     def _takers(self, kind: ResultKind, destinations: Sequence[str]) -> tuple[str, ...]:
-        known = self._config.destinations
         # One that has gone since the plan was made stays: the senders say why it gets nothing.
-        return tuple(
-            name
-            for name in destinations
-            if name not in known or kind in PROFILE_KINDS[known[name].profile]
-        )
+        known = self._config.destinations
+        return tuple(name for name in destinations if name not in known or self._takes(name, kind))
+
+    def _takes(self, destination: str, kind: ResultKind) -> bool:
+        return kind in PROFILE_KINDS[self._config.destinations[destination].profile]
 
     def _package(self, run: PlannedRun) -> Package:
         try:
@@ -355,10 +366,6 @@ class Steps:
 
     def _timed(self, study: str, revision: int, step: str, subject: str) -> StepClock:
         return StepClock(self._ledger, self._clock, study, revision, step, subject)
-
-
-def _subject(run_number: int, run: PlannedRun) -> str:
-    return f"{run_number}: {run.model}@{run.model_version}"
 
 
 def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import structlog
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
 from node.work.clock import worth_retrying
 
@@ -45,6 +45,10 @@ _RETRY: dict[str, Any] = {
 
 class FlowSteps(Protocol):
     """What the flow calls; `node.work.steps.Steps` says what each does."""
+
+    def place_in_queue(self, study_instance_uid: str, revision: int) -> int:
+        """Return its place, 1 … 2³¹ - 1; lower ones come first."""
+        ...
 
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Return how many runs there are."""
@@ -100,7 +104,10 @@ class Flow:
             "log_level": "WARNING",
         }
         DBOS(config=config)
+        self._steps = steps
         self._study = _register(steps)
+        self.give_up = steps.give_up
+        """Ends a revision that no workflow can help any more."""
 
     def launch(self) -> None:
         """Start working, first on what an earlier process of this host left unfinished."""
@@ -115,8 +122,16 @@ class Flow:
 
     def enqueue_study(self, study_instance_uid: str, revision: int) -> None:
         """Enqueue a revision; it is enqueued only once however often this is called."""
-        with SetWorkflowID(f"study/{study_instance_uid}/r{revision}"):
+        place = SetEnqueueOptions(priority=self._place(study_instance_uid, revision))
+        with SetWorkflowID(f"study/{study_instance_uid}/r{revision}"), place:
             DBOS.enqueue_workflow(STUDIES, self._study, study_instance_uid, revision)
+
+    def _place(self, study_instance_uid: str, revision: int) -> int:
+        try:
+            return self._steps.place_in_queue(study_instance_uid, revision)
+        except Exception:  # its own step will say what is wrong; it must be enqueued
+            log.exception("study.unplaced", study_instance_uid=study_instance_uid)
+            return 1
 
     def take_over(self, executor_id: str) -> int:
         """Enqueue again what a dead work process had in hand; return how many workflows."""

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from node.encode.document import Author, Reference
-from node.encode.status import RunAccount, RunState, StudyAccount, status_uids, write_status
+from node.encode.status import RunAccount, RunState, StudyAccount, status_reference, write_status
 from node.errors import PermanentError
 from tests.builders import ct_series
 from tests.builders.tools import objections, run_tool
@@ -136,8 +136,12 @@ def test_it_says_that_silence_is_not_negative_and_that_nobody_has_verified_it():
 
 def test_an_object_with_something_pending_is_partial():
     images = study()
-    assert write_status(account(images, WAITING), images[0], AUTHOR).CompletionFlag == "PARTIAL"
-    assert write_status(account(images, DONE), images[0], AUTHOR).CompletionFlag == "COMPLETE"
+    announced = write_status(account(images, WAITING), images[0], AUTHOR)
+    final = write_status(account(images, DONE), images[0], AUTHOR)
+
+    assert [announced.CompletionFlag, final.CompletionFlag] == ["PARTIAL", "COMPLETE"]
+    assert announced.SOPInstanceUID != final.SOPInstanceUID
+    assert announced.InstanceNumber < final.InstanceNumber
 
 
 def test_all_inputs_and_results_are_evidence():
@@ -156,7 +160,7 @@ def test_all_inputs_and_results_are_evidence():
 def test_a_revision_names_its_predecessor_and_stays_in_its_series():
     images = study()
     uid = images[0].StudyInstanceUID
-    before = status_uids(uid, 1)
+    before = status_reference(uid, 1, final=True)
     dataset = write_status(account(images, DONE, revision=2, predecessor=before), images[0], AUTHOR)
 
     [document] = dataset.PredecessorDocumentsSequence
@@ -164,7 +168,7 @@ def test_a_revision_names_its_predecessor_and_stays_in_its_series():
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.sop_instance_uid
     assert dataset.SeriesInstanceUID == before.series_instance_uid
     assert dataset.SOPInstanceUID != before.sop_instance_uid
-    assert dataset.InstanceNumber == 2
+    assert dataset.InstanceNumber == 4
 
 
 def test_the_same_account_gives_the_same_bytes():

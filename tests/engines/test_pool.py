@@ -340,9 +340,12 @@ def test_a_device_with_room_for_one_model_gives_it_to_the_one_that_runs(models):
     assert provenance.notes == ()
 
 
-def test_stat_goes_before_routine_where_both_wait(models):
-    runs = [("running", 0), ("routine", 0), ("later", 0), ("stat", 1)]
-    for name, _ in runs:
+def began_in_order(models, runs):
+    """Let runs wait for one lane, the first of them in it; the order in which they began.
+
+    A run is a name, a priority and when it is due.
+    """
+    for name, _, _ in runs:
         builders.package(models / name, metadata__name=name)
     go = threading.Event()
 
@@ -352,12 +355,14 @@ def test_stat_goes_before_routine_where_both_wait(models):
 
     backend = Troubled(fail)
     with Pool(models, backend) as pool:
-        pool.preload(name for name, _ in runs)
+        pool.preload(name for name, _, _ in runs)
         threads = []
-        for number, (name, priority) in enumerate(runs):
+        for number, (name, priority, due) in enumerate(runs):
             threads.append(
                 threading.Thread(
-                    target=pool.run, args=(name, None, [IMAGE]), kwargs={"priority": priority}
+                    target=pool.run,
+                    args=(name, None, [IMAGE]),
+                    kwargs={"priority": priority, "due": due},
                 )
             )
             threads[-1].start()
@@ -369,8 +374,17 @@ def test_stat_goes_before_routine_where_both_wait(models):
         go.set()
         for thread in threads:
             thread.join()
+    return backend.began
 
-    assert backend.began == ["running", "stat", "routine", "later"]
+
+def test_stat_goes_before_routine_where_both_wait(models):
+    runs = [("running", 0, 9.0), ("routine", 0, 9.0), ("later", 0, 9.0), ("stat", 1, 9.0)]
+    assert began_in_order(models, runs) == ["running", "stat", "routine", "later"]
+
+
+def test_of_one_priority_the_run_that_is_due_first_goes_first(models):
+    runs = [("running", 0, 9.0), ("tomorrow", 0, 8.0), ("stat", 1, 99.0), ("soon", 0, 3.0)]
+    assert began_in_order(models, runs) == ["running", "stat", "soon", "tomorrow"]
 
 
 def test_several_lanes_run_one_model_at_the_same_time(models):

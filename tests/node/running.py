@@ -57,7 +57,7 @@ class RunningNode:
     receive
         Keys of the section `receive` that are to be others.
     changes
-        Top-level keys of the configuration.
+        Top-level keys of the configuration. Unless they say so, studies have no status object.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class RunningNode:
                     "send_to": ["pacs"],
                 },
             ],
+            "results": {"study_status": "none"},
             "web": {"port": free_port()},
             "log": {"level": "debug", "format": "json"},
         }

@@ -7,6 +7,7 @@ import pytest
 from node.domain import DeliveryState, StudyState
 from tests.builders import ct_series, radiograph
 from tests.builders.network import Peer, peer, store_all, wait_until
+from tests.encode.test_status import words
 from tests.node.running import RunningNode
 
 pytestmark = pytest.mark.loopback
@@ -43,6 +44,23 @@ def test_a_study_that_no_rule_wants_ends_as_not_eligible_with_the_reason(node, p
     assert node.settled(uid) is StudyState.NOT_ELIGIBLE
     assert "slices" in node.stores.index.study(uid).reason
     assert pacs.of(uid) == []
+
+
+def test_the_pacs_is_told_of_a_study_that_nobody_wants(tmp_path, pacs):
+    study = ct_series(slices=2, seed="told")
+    uid = study[0].StudyInstanceUID
+    node = RunningNode(tmp_path / "told", pacs.port, results={"study_status": "all"})
+    node.start()
+    try:
+        store_all(node.port, study)
+        assert node.settled(uid) is StudyState.NOT_ELIGIBLE
+        wait_until(lambda: pacs.of(uid), within_s=30, what="the study's status")
+    finally:
+        node.stop()
+
+    [status] = pacs.of(uid)
+    assert status.Modality == "SR"
+    assert set(node.stores.index.revision(uid, 1).plan.not_run) <= set(words(status))
 
 
 def test_results_that_come_back_are_not_processed_again(node, pacs):

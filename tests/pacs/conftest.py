@@ -42,6 +42,7 @@ class Hospital:
             port=node_port,
             models_dir=str(MODELS),
             rules=RULES,
+            results={"study_status": "all"},
         )
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ from node.config.destination import DimseDestination
 from node.deliver import scu
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
-from node.domain import ResultKind, StudyState, derived_uid
+from node.domain import ObjectForm, ResultKind, StudyState, derived_uid
 from node.store.files import result_folder
 from node.work.product import load_product
 from tests.builders.images import real_studies
@@ -27,10 +27,22 @@ from tests.builders.tools import assert_dcmqi_reads, objections, run_tool
 pytestmark = [pytest.mark.pacs, pytest.mark.data]
 
 EXPECTED = {
-    "chest CT": {ResultKind.SEG: 1, ResultKind.SR: 1, ResultKind.SC: 1},
-    "chest radiograph": {ResultKind.SEG: 1, ResultKind.SR: 2, ResultKind.SC: 1},
+    "chest CT": {ResultKind.SEG: 1, ResultKind.SR: 1, ResultKind.SC: 1, ResultKind.STATUS: 1},
+    "chest radiograph": {
+        ResultKind.SEG: 1,
+        ResultKind.SR: 2,
+        ResultKind.SC: 1,
+        ResultKind.STATUS: 1,
+    },
 }
 KIND_OF = {"SEG": ResultKind.SEG, "SR": ResultKind.SR, "OT": ResultKind.SC}
+
+
+def kind_of(ds):
+    """Which kind an object of the node is; a study's status is the one Enhanced SR."""
+    if ds.SOPClassUID == ObjectForm.STATUS.sop_class_uid:
+        return ResultKind.STATUS
+    return KIND_OF[ds.Modality]
 
 
 class Routed:
@@ -106,7 +118,7 @@ def test_the_pacs_lists_every_result_under_the_right_study(routed):
     assert study.state is StudyState.DONE
     found = {}
     for ds in study.results:
-        found[KIND_OF[ds.Modality]] = found.get(KIND_OF[ds.Modality], 0) + 1
+        found[kind_of(ds)] = found.get(kind_of(ds), 0) + 1
     assert found == EXPECTED[name]
 
 
@@ -187,7 +199,7 @@ def test_a_work_process_killed_inside_the_model_delivers_once(hospital, tmp_path
     hospital.node.process("work").kill()
 
     assert hospital.node.settled(study.uid) is StudyState.DONE
-    assert sorted(ds.Modality for ds in study.read_results()) == ["OT", "SEG", "SR"]
+    assert sorted(ds.Modality for ds in study.read_results()) == ["OT", "SEG", "SR", "SR"]
     assert [r.revision for r in hospital.node.stores.index.revisions(study.uid)] == [1]
 
 
@@ -214,6 +226,6 @@ def test_a_receiver_killed_while_the_pacs_sends_loses_nothing(hospital, tmp_path
     assert hospital.node.settled(study.uid, revision=last) is StudyState.DONE
     made = hospital.node.stores.ledger.deliveries(study.uid, last)
     listed = [str(ds.SOPInstanceUID) for ds in study.read_results()]
-    assert len(made) == 3
+    assert len(made) == 4
     assert {row.sop_instance_uid for row in made} <= set(listed)
     assert len(listed) == len(set(listed))

@@ -184,3 +184,10 @@ def test_a_case_that_one_of_two_rules_wants_at_once_is_sent_before_others():
         assert run.priority == 1
     (run,) = plan(ct(), [routine], model()).runs
     assert run.priority == 0
+
+
+def test_a_case_that_two_rules_want_has_the_shorter_of_their_budgets():
+    none, long, short = rule("a"), rule("b", latency_budget_s=600), rule("c", latency_budget_s=60)
+    for rules, expected in [([none], None), ([none, long], 600), ([short, long, none], 60)]:
+        (run,) = plan(ct(), rules, model()).runs
+        assert run.latency_budget_s == expected

@@ -64,7 +64,7 @@ class ByHand:
     backend
         Runs the models instead of the configured ones.
     changes
-        Top-level keys of the configuration.
+        Top-level keys of the configuration. Unless they say so, studies have no status object.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class ByHand:
             "models_dir": self.models,
             "destinations": {"pacs": {"timeout_s": 5, **pacs}},
             "rules": [CT_RULE],
+            "results": {"study_status": "none"},
         }
         self.config = Config.model_validate({**content, **changes})
         self.clock = Clock()

@@ -21,10 +21,11 @@ class Queue:
 
     executor_id = "this host:work"
 
-    def __init__(self, poisoned=()):
+    def __init__(self, poisoned=(), give_up=None):
         self.enqueued = []
         self.taken_over = []
         self._poisoned = list(poisoned)
+        self.give_up = give_up
 
     def enqueue_study(self, study_instance_uid, revision):
         self.enqueued.append((study_instance_uid, revision))
@@ -254,7 +255,8 @@ def test_a_study_that_ends_the_process_again_and_again_is_marked_failed(node, st
     uid = node.complete([*ct_series()])
     node.index.set_state(uid, 1, state, "")
 
-    schedule(node, Queue(poisoned=[(uid, 1), ("1.2.3.unknown", 1)])).reconcile()
+    poisoned = [(uid, 1), ("1.2.3.unknown", 1)]
+    schedule(node, Queue(poisoned, node.steps.give_up)).reconcile()
 
     row = node.revision(uid)
     assert row.state is StudyState.FAILED

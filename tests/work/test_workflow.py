@@ -24,6 +24,7 @@ class Script:
     def __init__(self, runs=1, **happens):
         self.calls = []
         self.ended = []
+        self.places = {}
         self._runs = runs
         self._happens = {name: list(outcomes) for name, outcomes in happens.items()}
 
@@ -34,6 +35,9 @@ class Script:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def place_in_queue(self, uid, _revision):
+        return self.places.get(uid, 1)
 
     def plan(self, _uid, _revision):
         return self._next("plan", self._runs)
