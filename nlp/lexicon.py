@@ -33,6 +33,7 @@ WORDS = (
     "preposition",
     "prior_size",
     "no_size",
+    "size",
     "distance",
     "request",
     "no_request",

@@ -16,7 +16,7 @@ from nlp.match import Hit
 _NUMBER = r"(?:\d{1,4}(?:[.,]\d{1,3})?|\.\d{1,3})"
 _UNIT = (
     r"(?:mm|cm|\u339c|\u339d|millimet(?:er|re)s?|centimet(?:er|re)s?|"
-    r"\u6beb\u7c73|\u5398\u7c73|\u516c\u5206|\u516c\u5398|m\.m\.|c\.m\.)"
+    r"\u6beb\u7c73|\u5398\u7c73|\u516c\u5206|\u516c\u5398|m\.m\.|c\.m\.|c m|m m)"
 )
 _BY = r"(?:x|by|\u4e58)"
 _AXIS = r"(?:\((?:ap|tr|cc|tv|si|ml|trans|l|w|h)\) ?)?"
@@ -27,7 +27,11 @@ _SIZE = re.compile(
     rf"(?: ?(?:-|~|\u301c|to|\u81f3|\u5230) ?(?P<last>{_NUMBER}) ?(?P<unit4>{_UNIT}))?"
     r"(?![a-z0-9/\u00b2\u00b3]|\^)"
 )
-_MM = frozenset({"mm", "\u339c", "\u6beb\u7c73", "m.m."})
+_SMALL_WORDS = re.compile(
+    r"(?:约|大小|为|是|示|片|次|长径|短径|直径|最大径|径|[\s(:x\d.\u5e74\u6708\u65e5/-])*"
+)
+"""What may stand between a Chinese word for the prior study and its size: "前片(2020年)约"."""
+_MM = frozenset({"mm", "\u339c", "\u6beb\u7c73", "m.m.", "m m"})
 LARGEST_MM = 1000.0
 """Whatever is longer is no size of a finding."""
 
@@ -107,6 +111,13 @@ def _is_link(between: str) -> bool:
     return not re.search(r"[\d,;.]", between)
 
 
+def _leads_to(between: str, hit: Hit[Term], text: str) -> bool:
+    """Whether a word of an earlier study is still meant at the size behind it."""
+    if text[hit.start] >= "\u2e80":
+        return _SMALL_WORDS.fullmatch(between) is not None
+    return not re.search(r"[;.]|\bnow\b", between)
+
+
 def _with_prior(
     text: str, measures: Sequence[Measure], words: Sequence[Hit[Term]]
 ) -> list[Measure]:
@@ -119,7 +130,7 @@ def _with_prior(
             for hit in words
             if last_end <= hit.start and hit.end <= measure.start and measure.start - hit.end <= 30
         ]
-        prior = any(not re.search(r"[;.]|\bnow\b", text[hit.end : measure.start]) for hit in before)
+        prior = any(_leads_to(text[hit.end : measure.start], hit, text) for hit in before)
         marked.append(replace(measure, prior=prior))
         last_end = measure.end
     return marked

@@ -22,7 +22,12 @@ _TIMES = "\u00d7\u2715\u2716\u2a2f\u04b3\u0445\uff0a*"
 """What stands for the x between two dimensions."""
 
 _RUN = re.compile(r"\s{2,}")
-_SIGN = re.compile(r"(?<=[\u3400-\u9fff])\(([-+])\)")
+_DECIMAL = re.compile(
+    r"(?<=\d)\u3002(?=\d{1,2} ?(?:mm|cm|x|\u00d7|\u6beb\u7c73|\u5398\u7c73))", re.IGNORECASE
+)
+"""A Chinese full stop typed for a decimal point: "1。2cm"."""
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_SIGN = re.compile(r"(?<=\w)\(([-+])\)")
 _SIGNS = {"-": "为阴性", "+": "为阳性"}
 """Chinese shorthand behind a finding, in words of the same length: "积液(-)"."""
 _DEIDENTIFIED = re.compile(r"\[\*\*[^\]\n]{0,80}\*\*\]|\*{3,}|_{3,}")
@@ -94,7 +99,9 @@ def fold(text: str) -> Folded:
     """
     masked = _DEIDENTIFIED.sub(lambda match: "x" * len(match.group()), text)
     cased = masked.replace("\r\n", " \n").translate(_table())
-    cased = _SIGN.sub(lambda match: _SIGNS[match[1]], cased)
+    cased = _DECIMAL.sub(".", cased)
+    if _HAN.search(cased):
+        cased = _SIGN.sub(lambda match: _SIGNS[match[1]], cased)
     starts, shifts, parts = [0], [0], []
     at = dropped = 0
     for run in _RUN.finditer(cased):

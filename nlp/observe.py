@@ -16,6 +16,9 @@ from nlp.types import Assertion, Change, Evidence, Presence, Section
 SIZE_SENTENCES = 1
 """A size in a sentence without a mention belongs to a mention at most so many sentences before."""
 
+NEAR = 4
+"""A word for a size stands at most so many characters before it."""
+
 
 @dataclass(slots=True)
 class Observation:
@@ -47,6 +50,9 @@ def observe(document: Document) -> list[Observation]:
         attributes, free = attributes_of(document, sentence, mentions)
         if free and number - last <= SIZE_SENTENCES and _goes_on(sentence):
             _give_sizes(made, free)
+        elif free and (unnamed := _unnamed(document, sentence, free)):
+            made.append(unnamed)
+            last = number
         antecedent = made[-1] if made and number - last <= 1 and _goes_on(sentence) else None
         for mention, given in zip(mentions, attributes, strict=True):
             whole = with_antecedent(given, antecedent.attributes) if antecedent else given
@@ -61,6 +67,24 @@ def _give_sizes(made: list[Observation], free: list[Measure]) -> None:
         if not _is_denied(each.assertion):
             each.sizes.extend(free)
             return
+
+
+def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Observation | None:
+    """A lesion of which a sentence gives no more than the size ("大小约3.4×2.5cm")."""
+    if not any(
+        hit.value.kind == "size" and 0 <= size.start - hit.end <= NEAR
+        for hit in sentence.terms
+        for size in sizes
+    ):
+        return None
+    start, end = sizes[0].start, sizes[0].end
+    made = _observation(
+        document,
+        sentence,
+        Mention("lesion", start, end, start, end),
+        Attributes(sizes=tuple(sizes)),
+    )
+    return replace(made, assertion=Assertion())
 
 
 def _goes_on(sentence: Sentence) -> bool:

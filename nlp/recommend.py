@@ -36,6 +36,7 @@ _INTERVAL = re.compile(
     rf"|(?<=[\u3400-\u9fff])(?P<low2>{_COUNT})(?:[-~至到](?P<high2>{_COUNT}))?个?"
     r"(?P<unit2>小时|星期|[天日周月年])"
 )
+_YEARLY = re.compile(r"\u5e74\u5ea6|\u6bcf\u5e74|\bannual(?:ly)?\b|\byearly\b")
 _CLAUSE_END = re.compile(r"[,;.\u3002]|$")
 
 
@@ -82,7 +83,8 @@ def _examination(sentence: Sentence, request: int) -> str | None:
 def _interval(text: str, sentence: Sentence) -> tuple[int, int] | None:
     match = _INTERVAL.search(text, sentence.body, sentence.end)
     if match is None:
-        return None
+        yearly = _YEARLY.search(text, sentence.body, sentence.end)
+        return (365, 365) if yearly else None
     low, high = match["low"] or match["low2"], match["high"] or match["high2"]
     days = _DAYS[match["unit"] or match["unit2"]]
     shortest = round(_count(low) * days)

@@ -17,8 +17,11 @@ from nlp.types import Presence
 
 _HARD = re.compile(r"[;!\u3002]|(?<!\d)\.(?!\d)|(?<=\d)\.(?=[\u3400-\u9fff])|\n")
 _COMMA = re.compile(r",")
-_LIST_NUMBER = re.compile(r"(?:^|(?<=[\s;,\u3002]))\(?\d{1,2}[.\u3001)]")
+_LIST_NUMBER = re.compile(r"(?:^|(?<=[\s;:,\u3002]))\(?\d{1,2}[.\u3001)]")
 
+_NEXT_NUMBER = re.compile(r"(?<=[\u3400-\u9fff])\d{1,2}\u3001(?=[\u3400-\u9fff])")
+"""A number with no mark before it ("1、结节2、积液"), in a sentence that begins with a number."""
+_SPACE = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 _FILLER = re.compile(
     r"(?:\s|:|\([^()]*\)|性病变|性改变|样改变|样病变|病变|改变|征象|表现|征|影像|影|灶|形成|存在|"
     r"等|之|的|均|都|亦|也|皆|现|今|目前|此次|本次|仍|尚|暂|已|明显|明确|确切|显示|诊断|首先|较|"
@@ -62,7 +65,11 @@ class ChineseClauses:
         self._end = end
         self._hard = [match.start() for match in _HARD.finditer(text, start, end)]
         self._hard += [match.start() for match in _LIST_NUMBER.finditer(text, start, end)]
+        if _LIST_NUMBER.match(text, start, end):
+            self._hard += [match.start() for match in _NEXT_NUMBER.finditer(text, start, end)]
         self._commas = [match.start() for match in _COMMA.finditer(text, start, end)]
+        if not self._commas:
+            self._commas = self._commas_left_out(start, end)
         self._stops = [hit for hit in cues if hit.value.type == "stop"]
         self._deciding = [hit for hit in cues if hit.value.certainty is not None]
 
@@ -71,6 +78,12 @@ class ChineseClauses:
         if cue.end <= start:
             return cue.value.direction != "backward" and self._reaches_forward(cue, start, end)
         return cue.value.direction != "forward" and self._reaches_backward(cue, end)
+
+    def _commas_left_out(self, start: int, end: int) -> list[int]:
+        """Spaces of a sentence without commas that part statements: no cue stands at them."""
+        edges = {edge for cue in self._cues for edge in (cue.start - 1, cue.end)}
+        found = (match.start() for match in _SPACE.finditer(self._text, start, end))
+        return [space for space in found if space not in edges]
 
     def _reaches_forward(self, cue: Hit[Cue], start: int, end: int) -> bool:
         scope = cue.value.scope

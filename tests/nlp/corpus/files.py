@@ -66,6 +66,13 @@ def bank(language: str, part: str) -> list[tuple[str, Mention]]:
     return [(one.text, mention) for one in marked for mention in one.mentions]
 
 
+def size_bank(language: str, part: str) -> list[tuple[str, tuple[Mention, ...]]]:
+    """Sentences with all their sizes, as (sentence, one mention per size expression)."""
+    lines = (FOLDER / language / "sizes" / f"{part}.txt").read_text("utf-8").splitlines()
+    marked = (read_marks(line) for line in lines if line and not line.startswith("#"))
+    return [(one.text, tuple(one.mentions)) for one in marked]
+
+
 def as_json(report: AnnotatedReport) -> dict[str, object]:
     """One line of JSON Lines: the fields of the report, mentions and advice as lists of objects."""
     return asdict(report)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from nlp.assertion import assess
 from nlp.concepts import ancestors, concepts
 from nlp.extract import extract_findings
-from nlp.types import Finding, Report
+from nlp.types import Change, Finding, Presence, Report
 from tests.nlp.corpus.files import AnnotatedReport
 from tests.nlp.corpus.marks import Mention
 
@@ -85,7 +85,7 @@ def score(reports: Iterable[AnnotatedReport]) -> Score:
     for report in reports:
         read = extract_findings(report.text, modality=report.modality, body_part=report.body_part)
         _mentions(made, report, read)
-        _assertions(made, report)
+        _assertions(made, report, read)
         for finding in read.findings:
             _attributes(made, report, finding)
         _urgent(made, report, read)
@@ -115,6 +115,8 @@ def _mentions(made: Score, report: AnnotatedReport, read: Report) -> None:
             words = report.text[mention.start : mention.end]
             made.errors.append((report.id, "missed", f"{mention.concept}: {words}", ""))
     for finding, each in evidence:
+        if finding.concept == "abnormality":
+            continue  # "no acute abnormality" is not marked
         touched = [one for one in report.mentions if one.start < each.end and each.start < one.end]
         if not any(one.concept is None or is_kind(one.concept, finding.concept) for one in touched):
             made["mentions"].wrong += 1
@@ -126,14 +128,17 @@ def _by_normal_statement(mention: Mention, read: Report) -> bool:
     return mention.presence == "absent" and organ in read.normal_sites
 
 
-def _assertions(made: Score, report: AnnotatedReport) -> None:
+def _assertions(made: Score, report: AnnotatedReport, found: Report) -> None:
     for mention in report.mentions:
-        if mention.sizes_mm and mention.concept is None:
-            continue  # a size alone
+        if mention.concept and _by_normal_statement(mention, found):
+            continue  # the words deny a finding without naming it ("heart size is normal")
         read = assess(report.text, mention.start, mention.end)
         words = report.text[max(0, mention.start - 20) : mention.end + 20].replace("\n", " ")
         where = f"{report.text[mention.start : mention.end]} in {words}"
-        made.judge(report.id, "presence", f"{mention.presence} {where}", f"{read.presence} {where}")
+        if mention.temporality != "hypothetical":  # what is only asked for is neither there nor not
+            made.judge(
+                report.id, "presence", f"{mention.presence} {where}", f"{read.presence} {where}"
+            )
         made.judge(
             report.id,
             "temporality",
@@ -156,13 +161,20 @@ def _attributes(made: Score, report: AnnotatedReport, finding: Finding) -> None:
     for name in ATTRIBUTES:
         marked = _marked(merged, name)
         read = getattr(finding, name)
-        if marked or read:
+        if name == "laterality" and not marked:
+            continue  # a side that other words of the sentence give
+        if (marked or read) and not _is_denied(finding):
             made.judge(
                 report.id,
                 name,
                 f"{finding.concept} {_plain(marked)}",
                 f"{finding.concept} {_plain(read)}",
             )
+
+
+def _is_denied(finding: Finding) -> bool:
+    """Whether a side, grade or change is only that of a denial ("no new nodule")."""
+    return finding.presence is Presence.ABSENT and finding.change is not Change.RESOLVED
 
 
 def _marked(merged: Sequence[Mention], name: str) -> object:
