@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from nlp.concepts import concepts
+from nlp.types import Section
 from tests.nlp.corpus.files import FOLDER, LANGUAGES, PARTS, bank, reports
 from tests.nlp.corpus.marks import Advice, MarkError, Mention, read_marks
 
@@ -69,6 +71,13 @@ def test_every_pitfall_has_its_reports(language):
 
     assert set(counts) <= PITFALLS[language]
     assert {name for name in PITFALLS[language] if counts[name] < 2} == set()
+
+
+def test_every_concept_and_section_of_a_mark_exists():
+    marked = [mention for report in reports() for mention in report.mentions]
+
+    assert {one.concept for one in marked} - {None} <= set(concepts())
+    assert {one.section for one in marked} - {None} <= set(Section)
 
 
 def test_no_two_reports_share_an_id_or_a_text():

@@ -115,8 +115,8 @@ def _mentions(made: Score, report: AnnotatedReport, read: Report) -> None:
             words = report.text[mention.start : mention.end]
             made.errors.append((report.id, "missed", f"{mention.concept}: {words}", ""))
     for finding, each in evidence:
-        if finding.concept == "abnormality":
-            continue  # "no acute abnormality" is not marked
+        if finding.concept == "abnormality" or each.text[-1:].lower() == "m":
+            continue  # "no acute abnormality", and lesions that are only a size, are not marked
         touched = [one for one in report.mentions if one.start < each.end and each.start < one.end]
         if not any(one.concept is None or is_kind(one.concept, finding.concept) for one in touched):
             made["mentions"].wrong += 1
