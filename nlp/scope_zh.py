@@ -106,7 +106,7 @@ class ChineseClauses:
     def _reaches_backward(self, cue: Hit[Cue], end: int) -> bool:
         if cue.value.at_end and not _AFTER.match(self._text, cue.end):
             return False
-        if self._is_parted(end, cue.start):
+        if self._is_parted(end, cue.start) or self._is_led(cue):
             return False
         commas = [comma for comma in self._commas if end <= comma < cue.start]
         if not commas:
@@ -131,16 +131,18 @@ class ChineseClauses:
         return _JOINT.match(self._text, at, cue.start) is not None
 
     def _is_led(self, cue: Hit[Cue]) -> bool:
-        """Whether a cue that only joins two alternatives stands behind one that decides."""
-        if cue.value.direction != "both":
+        """Whether another cue of the clause decides over two alternatives, not the "or" of them."""
+        if cue.value.direction != "both" or cue.value.scope != "word":
             return False
         return any(
-            hit.end <= cue.start
-            and hit.value.direction != "backward"
-            and not self._is_parted(hit.end, cue.start)
-            and not any(hit.end <= comma < cue.start for comma in self._commas)
+            not hit.overlaps(cue.start, cue.end)
+            and not self._is_parted(min(hit.end, cue.end), max(hit.start, cue.start))
+            and not self._has_comma(min(hit.end, cue.end), max(hit.start, cue.start))
             for hit in self._deciding
         )
+
+    def _has_comma(self, start: int, end: int) -> bool:
+        return any(start <= comma < end for comma in self._commas)
 
     def _is_parted(self, start: int, end: int) -> bool:
         return any(start <= hard < end for hard in self._hard) or any(
