@@ -101,6 +101,47 @@ MODALITIES = {
 PRESENCE = Code("705057003", "SCT", "Presence")
 NOT_DETECTED = Code("260415000", "SCT", "Not detected")
 INDETERMINATE = Code("82334004", "SCT", "Indeterminate")
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+FINDINGS = Code("59776-5", "LN", "Findings")
+FINDING = Code("121071", "DCM", "Finding")
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+CERTAINTY_OF_FINDING = Code("111012", "DCM", "Certainty of Finding")
+CONCLUSION = Code("121077", "DCM", "Conclusion")
+SOURCE_DOCUMENT = Code("121335", "DCM", "Source Document")
+LATERALITY = Code("272741003", "SCT", "Laterality")
+LATERALITIES = {
+    "left": Code("7771000", "SCT", "Left"),
+    "right": Code("24028007", "SCT", "Right"),
+    "bilateral": Code("51440002", "SCT", "Bilateral"),
+}
+"""Laterality (CID 244)."""
+SEVERITY = Code("246112005", "SCT", "Severity")
+SEVERITIES = {
+    "mild": Code("255604002", "SCT", "Mild"),
+    "moderate": Code("6736007", "SCT", "Moderate"),
+    "severe": Code("24484000", "SCT", "Severe"),
+}
+"""Severity (CID 3716)."""
+CHANGES = {
+    "new": Code("129721008", "SCT", "New finding"),
+    "stable": Code("129723006", "SCT", "No significant changes in the finding"),
+    "larger": Code("15454001", "SCT", "Increase in size"),
+    "smaller": Code("19776001", "SCT", "Decrease in size"),
+}
+"""Change against the prior study (CID 6134; a new finding: CID 6002). None for *resolved*."""
+AXES = (
+    Code("103339001", "SCT", "Long axis"),
+    Code("103340004", "SCT", "Short axis"),
+    DEPTH,
+)
+"""Dimensions of a size, the largest first."""
+ACTIONABLE_FINDINGS = {
+    1: Code("RID49480", "RADLEX", "ACR Category 1 Actionable Finding"),
+    2: Code("RID49481", "RADLEX", "ACR Category 2 Actionable Finding"),
+    3: Code("RID49482", "RADLEX", "ACR Category 3 Actionable Finding"),
+}
+"""Actionable Finding Classification (CID 7035)."""
 PROBABILITY = Code("122157", "DCM", "Probability")
 COMMENT = Code("121106", "DCM", "Comment")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")

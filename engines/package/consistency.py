@@ -180,6 +180,28 @@ def _classes(manifest: Manifest) -> Iterator[Problem]:
             yield ("postprocess", key), f"task classify has no {key}"
 
 
+def _findings(manifest: Manifest) -> Iterator[Problem]:
+    task, postprocess = manifest.model.task, manifest.postprocess
+    for number, finding in enumerate(manifest.findings):
+        where = ("findings", number)
+        if (finding.absent_below or 0) > finding.present_from:
+            yield (*where, "absent_below"), "absent_below must not be above present_from"
+        if (finding.measure == "probability") != (task == "classify"):
+            yield (*where, "measure"), f"task {task} is not measured by {finding.measure}"
+        if task == "classify":
+            if finding.class_ not in {each.name for each in postprocess.classes}:
+                yield (*where, "class"), f"{finding.class_!r} is not among postprocess.classes"
+            continue
+        label = postprocess.labels.get(finding.label or 0)
+        if label is None:
+            yield (*where, "label"), f"label {finding.label} is not among postprocess.labels"
+            continue
+        own = label.measurements
+        measured = postprocess.measurements if own is None else own
+        if finding.measure != "voxels" and finding.measure not in measured:
+            yield (*where, "measure"), f"{finding.measure} is not among the label's measurements"
+
+
 def _repeated(names: Iterator[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 

@@ -218,6 +218,34 @@ class Gate(Section):
     )
 
 
+class ReportedFinding(Section):
+    """What a label or a class is called in a report, and from which value it is there."""
+
+    concept: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="id of the finding in the lexicon of reports, such as pneumothorax",
+    )
+    label: Whole | None = Field(
+        default=None, ge=1, le=255, description="task segment: value in the label map"
+    )
+    class_: Text | None = Field(
+        default=None, alias="class", description="task classify: name of the class"
+    )
+    laterality: Literal["left", "right"] | None = Field(
+        default=None, description="side of the patient that it is about; left out: either"
+    )
+    measure: Literal["volume_ml", "area_mm2", "voxels", "probability"] = Field(
+        description="what is compared: of a label one of the first three, of a class the last"
+    )
+    present_from: Number = Field(ge=0, description="this much or more: it is there")
+    absent_below: Number | None = Field(
+        default=None,
+        ge=0,
+        description="less than this: it is not there; between the two nothing is compared; by "
+        "default the same as present_from",
+    )
+
+
 class Tolerance(Section):
     """How far a self-test may be off."""
 
@@ -255,6 +283,9 @@ class Manifest(Section):
     infer: Infer = Field(description="how the graph is run over an image")
     postprocess: Postprocess = Field(description="what the graph's output means")
     output: Outputs = Field(description="what DICOM objects the result becomes")
+    findings: tuple[ReportedFinding, ...] = Field(
+        default=(), description="what of the result is held against radiologists' reports"
+    )
     runtime: Runtime = Field(default=Runtime(), description="what running the model needs")
     selftest: SelfTest = Field(default=SelfTest(), description="known answers")
 

@@ -11,10 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.config.model import Config
 from node.errors import ConfigError
 from node.store.database import database_url, open_database
+from node.store.discordances import Discordances
 from node.store.files import Files
 from node.store.index import Index
 from node.store.ledger import Ledger
 from node.store.quarantine import Quarantine
+from node.store.readings import Readings
 from node.store.report_messages import ReportMessages
 from node.store.reports import Reports
 
@@ -34,6 +36,8 @@ class Stores:
     quarantine: Quarantine
     reports: Reports
     report_messages: ReportMessages
+    readings: Readings
+    discordances: Discordances
     engine: Engine
     database_url: str
 
@@ -66,6 +70,8 @@ def open_stores(config: Config) -> Stores:
         Quarantine(engine),
         Reports(engine),
         ReportMessages(engine),
+        Readings(engine),
+        Discordances(engine),
         engine,
         url,
     )

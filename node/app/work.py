@@ -15,6 +15,7 @@ from engines.errors import EngineError
 from engines.pool import Pool
 from node.app import WORK
 from node.app.ready import Progress, make_ready
+from node.app.report_desk import open_report_desk
 from node.app.stopping import wait_for
 from node.app.stores import open_stores, utc_now
 from node.config.model import Config
@@ -51,11 +52,16 @@ def run_work(config: Config, stop: Event) -> None:
         flow = Flow(steps, stores.database_url, executor_id, config.work.studies_at_once)
         quiet_period_s = config.receive.quiet_period_s
         schedule = Schedule(stores.index, stores.ledger, flow, quiet_period_s, utc_now)
+        desk = open_report_desk(config, stores, pool.catalogue, senders.wake)
         flow.launch()
         schedule.start()
         senders.start()
+        if desk is not None:
+            desk.start()
         log.info("work.started", executor_id=flow.executor_id)
         wait_for(stop)
+        if desk is not None:
+            desk.stop()
         schedule.stop()
         senders.stop()
         flow.stop()

@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "destinations": "node.cli.destinations",
     "models": "node.cli.models",
     "findings": "node.cli.findings",
+    "reports": "node.cli.reports",
+    "discordances": "node.cli.discordances",
     "send": "node.cli.peers",
     "echo": "node.cli.peers",
 }

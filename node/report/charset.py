@@ -73,6 +73,19 @@ def decode(content: bytes, declared: str = "") -> str:
     return _cleaned(content.decode("cp1252", errors="replace"))
 
 
+def repaired(text: str) -> str:
+    """Read a text again that was read byte by byte, as where its character set was not declared.
+
+    Chinese read as Latin-1 is nothing but signs and accents in pairs; no report has those.
+    """
+    try:
+        content = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text
+    without = re.sub(rb"\x1b\$\)A|\x1b\(B|\x1b-A", b"", content)
+    return decode(without) if _looks_double_byte(without) else text
+
+
 def hl7_codec(msh_18: str) -> str:
     """Python's codec for a value of MSH-18; empty where it is unknown."""
     return HL7_CHARACTER_SETS.get(msh_18.strip().upper(), "")

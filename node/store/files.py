@@ -151,6 +151,12 @@ def result_folder(study_instance_uid: str, revision: int, run: int) -> str:
     return f"{study_folder(study_instance_uid, revision)}/run-{run}"
 
 
+def report_folder(study_instance_uid: str) -> str:
+    """Where the documents about a study's reports live, relative to the data directory."""
+    study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
+    return f"{RESULTS}/{study[:2]}/{study}/reports"
+
+
 def own_prefix(relative: str) -> str:
     """First part of the names of unfinished files: which host writes, and where to."""
     return f"{_host()}-{relative.partition('/')[0]}-"

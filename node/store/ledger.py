@@ -194,6 +194,19 @@ class Ledger:
                 is not None
             )
 
+    def objects_of_series(self, study_instance_uid: str, series_instance_uid: str) -> list[str]:
+        """SOP Instance UIDs of what was written into a series, in the order it was recorded."""
+        statement = (
+            select(artifacts.c.sop_instance_uid)
+            .where(
+                artifacts.c.study_instance_uid == study_instance_uid,
+                artifacts.c.series_instance_uid == series_instance_uid,
+            )
+            .order_by(artifacts.c.created_at, artifacts.c.sop_instance_uid)
+        )
+        with self._reader.connect() as connection:
+            return list(connection.scalars(statement))
+
     def revision_that_made(self, study_instance_uid: str, run_key: str) -> int | None:
         """The revision in which a run with these inputs and this model wrote its objects."""
         with self._reader.connect() as connection:

@@ -11,7 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Event
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 import uvicorn
@@ -37,6 +37,8 @@ from node.store.ledger import Ledger
 from node.store.quarantine import Quarantine
 from node.web.collector import StateCollector
 from node.web.pages import Pages
+from node.web.report_collector import ReportCollector
+from node.web.reports import ReportView
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,8 @@ REFRESH_S = 10
 QUARANTINED_READ = 1000
 REASONS_SHOWN = 5
 SHUTDOWN_S = 5
+
+NO_REPORTS: Mapping[str, Any] = {"reports": [], "comparisons": [], "discordances": []}
 
 Lane: TypeAlias = Callable[[], LaneInfo | None]
 
@@ -60,12 +64,21 @@ class Site:
         Renders the templates.
     lane
         Says what runs the models, or None where nothing has yet.
+    reports
+        None where the node reads no reports.
     """
 
     def __init__(
-        self, index: Index, ledger: Ledger, quarantine: Quarantine, pages: Pages, lane: Lane
+        self,
+        index: Index,
+        ledger: Ledger,
+        quarantine: Quarantine,
+        pages: Pages,
+        lane: Lane,
+        reports: ReportView | None,
     ) -> None:
         self._lane = lane
+        self._reports = reports
         self._index = index
         self._ledger = ledger
         self._quarantine = quarantine
@@ -73,6 +86,10 @@ class Site:
         # Not the global registry: the counters of the other roles come from their files.
         self._registry = CollectorRegistry()
         self._registry.register(StateCollector(index, ledger, quarantine))
+        if reports is not None:
+            self._registry.register(
+                ReportCollector(reports.reports, reports.discordances, reports.limits)
+            )
         if COUNTERS_VARIABLE in os.environ:
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
 
@@ -89,7 +106,14 @@ class Site:
             quarantined=self._quarantine.counts(),
             destinations=self._ledger.outbox.summaries(),
             lane=self._lane(),
+            discordances=None if self._reports is None else self._reports.open_count(),
         )
+
+    def discordances(self, request: Request) -> Response:
+        """Where reports and models contradict each other."""
+        if self._reports is None:
+            raise HTTPException(404, "This node reads no reports.")
+        return self._reports.work_list(self._pages, request)
 
     def study(self, request: Request) -> Response:
         """One study: its revisions with plan, steps and deliveries."""
@@ -115,6 +139,7 @@ class Site:
                 }
                 for row in reversed(self._index.revisions(uid))
             ],
+            **NO_REPORTS if self._reports is None else self._reports.of_study(uid),
         )
 
     def _quarantine_reasons(self, study_instance_uid: str) -> list[tuple[str, int]]:
@@ -183,11 +208,18 @@ class ExtraHeaders:
 
 
 def build(
-    index: Index, ledger: Ledger, quarantine: Quarantine, lane: Lane = lambda: None
+    index: Index,
+    ledger: Ledger,
+    quarantine: Quarantine,
+    lane: Lane = lambda: None,
+    reports: ReportView | None = None,
 ) -> Starlette:
-    """Make the ASGI application: ``/``, ``/studies/{uid}``, ``/healthz`` and ``/metrics``."""
+    """Make the ASGI application.
+
+    Its addresses are ``/``, ``/studies/{uid}``, ``/discordances``, ``/healthz``, ``/metrics``.
+    """
     pages = Pages()
-    site = Site(index, ledger, quarantine, pages, lane)
+    site = Site(index, ledger, quarantine, pages, lane, reports)
     headers = {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src {pages.style_source}; "
@@ -202,6 +234,7 @@ def build(
         routes=[
             Route("/", site.studies),
             Route("/studies/{study_instance_uid}", site.study),
+            Route("/discordances", site.discordances),
             Route("/healthz", site.health),
             Route("/metrics", site.metrics),
         ],
@@ -220,6 +253,7 @@ def serve(
     quarantine: Quarantine,
     stop: Event,
     lane: Lane = lambda: None,
+    reports: ReportView | None = None,
 ) -> None:
     """Serve the status site in this thread until `stop` is set; `Site` has the parameters.
 
@@ -231,7 +265,7 @@ def serve(
     with _listen(web) as listener:
         log.info("web.listening", host=web.host, port=web.port)
         config = uvicorn.Config(
-            build(index, ledger, quarantine, lane),
+            build(index, ledger, quarantine, lane, reports),
             http="h11",
             loop="asyncio",
             ws="none",

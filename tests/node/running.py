@@ -31,6 +31,10 @@ def tiny_models(folder: Path) -> Path:
         metadata__name="tiny-segment",
         postprocess__labels={1: LUNG},
         postprocess__measurements=["volume_ml", "mean_hu"],
+        # Every CT of the tests has it: a report that says otherwise contradicts it.
+        findings=[
+            {"concept": "pneumothorax", "label": 1, "measure": "volume_ml", "present_from": 0.001}
+        ],
         **common,
     )
     write_package(folder / "tiny-segment", segment, network(kind="threshold"))
