@@ -8,8 +8,10 @@ from threading import Event
 from node.app import RECEIVE
 from node.app.stopping import wait_for
 from node.app.stores import open_stores, utc_now
+from node.config.destination import DimseDestination
 from node.config.model import Config
 from node.errors import ConfigError
+from node.receive.commitment import CommitmentService
 from node.receive.keep import Keeper
 from node.receive.scp import StorageScp
 from node.store.lock import only_one
@@ -46,7 +48,17 @@ def run_receive(config: Config, stop: Event, slot: int = 0) -> None:
         keeper.recover(processes)
         # Of this host only: another one that shares the folder counts its own associations.
         shared = config.data_dir / "receivers" / socket.gethostname() if processes > 1 else None
-        scp = StorageScp(config.receive, keeper, slot=slot, shared_folder=shared)
+        called_back = {
+            destination.ae_title
+            for destination in config.destinations.values()
+            if isinstance(destination, DimseDestination)
+        }
+        commitment = CommitmentService(
+            stores.ledger.proofs, stores.commitments, called_back, utc_now
+        )
+        scp = StorageScp(
+            config.receive, keeper, commitment=commitment, slot=slot, shared_folder=shared
+        )
         scp.start()
         wait_for(stop)
         scp.stop()

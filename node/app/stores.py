@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.config.model import Config
 from node.errors import ConfigError
+from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.discordances import Discordances
 from node.store.files import Files
@@ -38,6 +39,7 @@ class Stores:
     report_messages: ReportMessages
     readings: Readings
     discordances: Discordances
+    commitments: Commitments
     engine: Engine
     database_url: str
 
@@ -64,14 +66,15 @@ def open_stores(config: Config) -> Stores:
     except SQLAlchemyError as error:
         raise ConfigError(f"database: cannot be opened: {type(error).__name__}") from error
     return Stores(
-        files,
-        Index(engine),
-        Ledger(engine),
-        Quarantine(engine),
-        Reports(engine),
-        ReportMessages(engine),
-        Readings(engine),
-        Discordances(engine),
-        engine,
-        url,
+        files=files,
+        index=Index(engine),
+        ledger=Ledger(engine),
+        quarantine=Quarantine(engine),
+        commitments=Commitments(engine, config.data_dir),
+        reports=Reports(engine),
+        report_messages=ReportMessages(engine),
+        readings=Readings(engine),
+        discordances=Discordances(engine),
+        engine=engine,
+        database_url=url,
     )

@@ -43,7 +43,9 @@ def run_work(config: Config, stop: Event) -> None:
     )
     make_ready(pool, _wanted(config, pool), progress)
     warm_up()
-    equipment = Equipment(config, stores.files, stores.index, stores.ledger, pool, utc_now)
+    equipment = Equipment(
+        config, stores.files, stores.index, stores.ledger, stores.commitments, pool, utc_now
+    )
     with only_one(config.data_dir, WORK, stop):
         stores.files.sweep(RESULTS)
         executor_id = this_executor()

@@ -11,6 +11,7 @@ import click
 
 from node.app.stores import utc_now
 from node.cli.options import config_option, find_destination, read_config, read_stores
+from node.domain import Proof
 from node.store.outbox import OutboxSummary
 
 
@@ -20,10 +21,19 @@ from node.store.outbox import OutboxSummary
 def destinations(config_file: Path, as_json: bool) -> None:
     """Show each destination: whether it takes what it is sent, and what waits for it."""
     configured = read_config(config_file).destinations
-    known = {row.destination: row for row in read_stores(config_file).ledger.outbox.summaries()}
+    ledger = read_stores(config_file).ledger
+    known = {row.destination: row for row in ledger.outbox.summaries()}
+    proofs = ledger.proofs.by_destination()
     rows = [known.get(name, _untouched(name)) for name in sorted({*configured, *known})]
     if as_json:
-        content = [{**asdict(row), "configured": row.destination in configured} for row in rows]
+        content = [
+            {
+                **asdict(row),
+                "configured": row.destination in configured,
+                "proofs": proofs.get(row.destination, {}),
+            }
+            for row in rows
+        ]
         click.echo(json.dumps(content, indent=2, default=str))
         return
     for row in rows:
@@ -31,6 +41,14 @@ def destinations(config_file: Path, as_json: bool) -> None:
         click.echo(f"{row.destination}: {configured_as}")
         oldest = f", the oldest since {_time(row.oldest)}" if row.oldest else ""
         click.echo(f"  {row.waiting} objects wait{oldest}; {row.failed} have failed")
+        if found := proofs.get(row.destination):
+            counts = ", ".join(f"{count} {proof.value}" for proof, count in found.items())
+            click.echo(f"  proof that it holds them: {counts}")
+        if found and (alarmed := found[Proof.ALARMED]):
+            click.echo(
+                f"  ALARM: it has not proven to hold {alarmed} objects; see "
+                f"`wetread deliveries --to {row.destination} --proof alarmed`"
+            )
 
 
 @click.command()

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "schema": "node.cli.configuration",
     "studies": "node.cli.studies",
     "destinations": "node.cli.destinations",
+    "deliveries": "node.cli.deliveries",
     "models": "node.cli.models",
     "findings": "node.cli.findings",
     "reports": "node.cli.reports",

@@ -147,7 +147,14 @@ def _print_study(content: dict[str, Any]) -> None:
             steps.add_row(step["step"], step["subject"], f"{step['seconds']:.2f}", step["problem"])
         console.print(steps)
         deliveries = Table(
-            "object", "model", "destination", "state", "tries", "status", "next try", "reason"
+            "object",
+            "model",
+            "destination",
+            "state",
+            "tries",
+            "status",
+            "next try",
+            "reason",
         )
         for row in revision["deliveries"]:
             status = "" if row["status"] is None else f"0x{row['status']:04X}"
@@ -155,11 +162,11 @@ def _print_study(content: dict[str, Any]) -> None:
                 str(row["kind"]),
                 row["model"],
                 row["destination"],
-                str(row["state"]),
+                str(row["proof"] or row["state"]),
                 str(row["attempts"]),
                 status,
                 "" if row["next_try_at"] is None else f"{row['next_try_at']:%H:%M:%S} UTC",
-                row["reason"],
+                row["proof_reason"] or row["reason"],
             )
         console.print(deliveries)
 

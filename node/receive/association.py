@@ -9,26 +9,31 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import Final
 
 import structlog
 
-from node.config.model import Peer, Receive
-from node.dimse import ABORT, C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, RELEASE_RQ, RESPONSE
+from node.config.model import Peer
+from node.dimse import (
+    ABORT,
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    N_EVENT_REPORT_RQ,
+    RELEASE_RQ,
+    RESPONSE,
+)
 from node.errors import ProtocolError
 from node.receive.admission import (
     LOCAL_LIMIT_EXCEEDED,
-    Admission,
     Rejection,
-    Strangers,
 )
-from node.receive.commands import encode_response, parse_command
+from node.receive.commands import Command, encode_response, parse_command
+from node.receive.commitment import CommitmentOperation, is_commitment
 from node.receive.front import LINGER_S, Caller
-from node.receive.message import Message
-from node.receive.negotiation import Agreement, Context, Negotiator
-from node.receive.occupancy import Occupancy
+from node.receive.message import Message, Operation
+from node.receive.negotiation import Agreement, Context
 from node.receive.pdu import (
     INVALID_PARAMETER,
     UNEXPECTED_PDU,
@@ -37,11 +42,13 @@ from node.receive.pdu import (
     PduReader,
     abort,
     data_transfer,
+    message_pdus,
     reject,
     release_response,
 )
+from node.receive.reception import Reception
 from node.receive.status import Status
-from node.receive.store_request import Keeping, StoreRequest
+from node.receive.store_request import StoreRequest
 from node.receive.storing import StoreOperation
 
 log = structlog.get_logger(__name__)
@@ -55,24 +62,13 @@ MOST_UNWRITTEN: Final = 256
 _ABORT_BY_USER: Final = 0
 _ABORT_BY_PROVIDER: Final = 2
 _NOT_SPECIFIED: Final = 0
+_MESSAGE_ID: Final = 1
+"""Of the one request that the node may make on an association it has not opened."""
 _QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
 class _Lost(Exception):  # noqa: N818 - says what happened to the connection
     """The association cannot go on; the message says why."""
-
-
-@dataclass(frozen=True)
-class Reception:
-    """What all associations share."""
-
-    receive: Receive
-    admission: Admission
-    strangers: Strangers
-    occupancy: Occupancy
-    negotiator: Negotiator
-    keeping: Keeping
-    monotonic: Callable[[], float]
 
 
 class Association:
@@ -98,6 +94,7 @@ class Association:
         self._reader = PduReader(reception.receive.max_pdu_bytes)
         self._message = Message()
         self._stored = 0
+        self._untold: CommitmentOperation | None = None
         self._thread = Thread(target=self._run, name="association", daemon=True)
 
     def start(self) -> None:
@@ -289,17 +286,23 @@ class Association:
     def _begin(self, context_id: int, context: Context) -> None:
         """Look at a whole command set; a C-STORE gets a place for its data set."""
         command = parse_command(bytes(self._message.command_set))
-        operation = None
-        is_of_context = command.sop_class_uid == context.sop_class_uid
-        if command.field == C_STORE_RQ and command.has_data_set and is_of_context:
-            request = StoreRequest(
-                command.sop_class_uid,
-                command.sop_instance_uid,
-                context.transfer_syntax_uid,
-                self._calling_ae_title,
-            )
-            operation = StoreOperation(self._reception.keeping, request)
+        operation: Operation | None = None
+        if command.has_data_set and command.sop_class_uid == context.sop_class_uid:
+            operation = self._operation(command, context)
         self._message.begin(context_id, command, operation, self._reception.monotonic())
+
+    def _operation(self, command: Command, context: Context) -> Operation | None:
+        """What takes the data set of a request; None where it is not wanted."""
+        service = self._reception.commitment
+        syntax, peer = context.transfer_syntax_uid, self._calling_ae_title
+        if service is not None and is_commitment(command.field, command.sop_class_uid):
+            return CommitmentOperation(service, command, syntax, peer)
+        if command.field != C_STORE_RQ:
+            return None
+        return StoreOperation(
+            self._reception.keeping,
+            StoreRequest(command.sop_class_uid, command.sop_instance_uid, syntax, peer),
+        )
 
     def _finish(self) -> None:
         """Answer the message that has arrived completely."""
@@ -308,7 +311,20 @@ class Association:
         if response is not None:
             self._wait_at_most(self._timeout_s)
             self._connection.sendall(data_transfer(message.context_id, True, response))
+        if isinstance(message.operation, CommitmentOperation):
+            self._follow_up(message.context_id, message.operation)
         self._message = Message()
+
+    def _follow_up(self, context_id: int, operation: CommitmentOperation) -> None:
+        """Report on a storage commitment at once, to a peer that the node cannot call back."""
+        follow_up = operation.follow_up(_MESSAGE_ID)
+        if follow_up is None:
+            return
+        self._untold = operation
+        for pdu in message_pdus(
+            context_id, follow_up.command_set, follow_up.data_set, self._agreement.max_pdu_bytes
+        ):
+            self._connection.sendall(pdu)
 
     def _respond(self, message: Message) -> bytes | None:
         command = message.command
@@ -316,11 +332,15 @@ class Association:
         if message.operation is not None:
             message.flush()
             status, comment = message.operation.finish()
-            self._stored += status == 0
+            self._stored += status == 0 and command.field == C_STORE_RQ
             return encode_response(command, status, comment)
         if command.field == C_ECHO_RQ:
             log.info("echo.answered", calling_ae_title=self._calling_ae_title)
             return encode_response(command, Status.SUCCESS)
+        if command.field == N_EVENT_REPORT_RQ | RESPONSE and self._untold is not None:
+            if command.status == Status.SUCCESS:
+                self._untold.told()
+            self._untold = None
         if command.field & RESPONSE or command.field == C_CANCEL_RQ:
             return None
         if command.field != C_STORE_RQ:

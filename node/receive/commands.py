@@ -14,6 +14,8 @@ from node.dimse.command_set import (
     MESSAGE_ID,
     MESSAGE_ID_BEING_RESPONDED_TO,
     NO_DATA_SET,
+    REQUESTED_SOP_CLASS_UID,
+    REQUESTED_SOP_INSTANCE_UID,
     STATUS,
     decode,
     element,
@@ -33,7 +35,8 @@ _MAX_COMMENT: Final = 64
 class Command(NamedTuple):
     """What the node needs to know of a command set.
 
-    The UIDs are text as it came, padding removed; an absent one is empty.
+    The UIDs are text as it came, padding removed; an absent one is empty. Those of an N-ACTION
+    are the requested ones.
     """
 
     field: int
@@ -41,6 +44,8 @@ class Command(NamedTuple):
     has_data_set: bool
     sop_class_uid: str
     sop_instance_uid: str
+    status: int = 0
+    """Of a response."""
 
 
 def parse_command(command_set: bytes) -> Command:
@@ -59,8 +64,11 @@ def parse_command(command_set: bytes) -> Command:
             field,
             number_of(values, MESSAGE_ID if is_request else MESSAGE_ID_BEING_RESPONDED_TO),
             number_of(values, COMMAND_DATA_SET_TYPE) != NO_DATA_SET,
-            _text(values.get(AFFECTED_SOP_CLASS_UID, b"")),
-            _text(values.get(AFFECTED_SOP_INSTANCE_UID, b"")),
+            _text(values.get(AFFECTED_SOP_CLASS_UID) or values.get(REQUESTED_SOP_CLASS_UID, b"")),
+            _text(
+                values.get(AFFECTED_SOP_INSTANCE_UID) or values.get(REQUESTED_SOP_INSTANCE_UID, b"")
+            ),
+            number_of(values, STATUS) if field & RESPONSE else 0,
         )
     except ValueError as error:
         raise ProtocolError(INVALID_PARAMETER, str(error)) from error

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from node.errors import ProtocolError
 from node.receive.commands import MAX_COMMAND_BYTES, Command
 from node.receive.pdu import INVALID_PARAMETER, Fragment
-from node.receive.storing import StoreOperation
 
 SLOWEST_BYTES_PER_S: Final = 1024
 """A message may take the network timeout and one second more for each KiB; a slower one is
 held open on purpose, or hopeless."""
+
+
+class Operation(Protocol):
+    """What a message with a data set asks for. Never raises."""
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Take fragments of the encoded data set; they may be overwritten after the call."""
+        ...
+
+    def finish(self) -> tuple[int, str]:
+        """Do it; status and Error Comment of the response."""
+        ...
+
+    def discard(self) -> None:
+        """Forget it: its sender has gone."""
+        ...
 
 
 class Message:
@@ -29,7 +45,7 @@ class Message:
         self.command_set = bytearray()
         self.command: Command | None = None
         self.context_id = 0
-        self.operation: StoreOperation | None = None
+        self.operation: Operation | None = None
         self.received = 0
         self._began = 0.0
         self._unwritten: list[memoryview] = []
@@ -59,7 +75,7 @@ class Message:
             self._unwritten.append(fragment.data)
 
     def begin(
-        self, context_id: int, command: Command, operation: StoreOperation | None, now: float
+        self, context_id: int, command: Command, operation: Operation | None, now: float
     ) -> None:
         """Note what the message wants; its data set, if any, follows."""
         self.context_id = context_id

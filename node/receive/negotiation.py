@@ -12,12 +12,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import (
     PresentationContext,
     build_context,
@@ -25,6 +25,7 @@ from pynetdicom.presentation import (
 )
 
 from node.dimse import APPLICATION_CONTEXT, ASSOCIATE_AC, ASSOCIATE_RQ, VERIFICATION
+from node.dimse.commitment import PUSH_MODEL
 from node.dimse.user_information import user_information
 from node.errors import ProtocolError
 from node.receive.admission import (
@@ -82,9 +83,12 @@ class Agreement:
     ----------
     contexts
         Accepted presentation contexts by ID.
+    max_pdu_bytes
+        Largest P-DATA-TF variable field the peer takes; 0: any.
     """
 
     contexts: Mapping[int, Context]
+    max_pdu_bytes: int
     _variable_items: bytes
 
     def accept(self, request: AssociateRequest) -> bytes:
@@ -120,15 +124,23 @@ class Negotiator:
         Accepted besides the standard's storage SOP classes, the retired ones, and Verification.
     max_pdu_bytes
         Maximum length the node offers to receive.
+    commitment
+        Whether storage commitment is accepted, in both roles.
     """
 
-    def __init__(self, private_sop_classes: Iterable[str], max_pdu_bytes: int) -> None:
+    def __init__(
+        self, private_sop_classes: Iterable[str], max_pdu_bytes: int, *, commitment: bool = False
+    ) -> None:
         self._max_pdu_bytes = max_pdu_bytes
         storage = [cast(UID, c.abstract_syntax) for c in AllStoragePresentationContexts]
         self._supported = [
             build_context(sop_class_uid, ALL_TRANSFER_SYNTAXES)
             for sop_class_uid in (*storage, *RETIRED_STORAGE, *private_sop_classes)
         ] + [build_context(VERIFICATION)]
+        if commitment:
+            push_model = build_context(PUSH_MODEL)
+            push_model.scu_role = push_model.scp_role = True
+            self._supported.append(push_model)
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, Agreement] = OrderedDict()
 
@@ -165,17 +177,21 @@ class Negotiator:
             return Rejection(
                 *APPLICATION_CONTEXT_NOT_SUPPORTED, "another application context than DICOM's"
             )
-        results, _ = negotiate_as_acceptor(
-            primitive.presentation_context_definition_list, self._supported
+        results, roles = negotiate_as_acceptor(
+            primitive.presentation_context_definition_list, self._supported, _roles(primitive)
         )
         contexts = {
             cast(int, c.context_id): Context(str(c.abstract_syntax), str(c.transfer_syntax[0]))
             for c in results
             if c.result == 0
         }
-        return Agreement(contexts, self._encode(results)[_VARIABLE_ITEMS:])
+        return Agreement(
+            contexts,
+            primitive.maximum_length_received or 0,
+            self._encode(results, roles)[_VARIABLE_ITEMS:],
+        )
 
-    def _encode(self, results: list[PresentationContext]) -> bytes:
+    def _encode(self, results: list[PresentationContext], roles: list[Any]) -> bytes:
         primitive = A_ASSOCIATE()
         primitive.application_context_name = APPLICATION_CONTEXT
         primitive.calling_ae_title = "CALLING"
@@ -183,7 +199,7 @@ class Negotiator:
         primitive.result = 0x00
         primitive.result_source = 0x01
         primitive.presentation_context_definition_results_list = results
-        primitive.user_information = user_information(self._max_pdu_bytes)
+        primitive.user_information = [*user_information(self._max_pdu_bytes), *roles]
         accept = A_ASSOCIATE_AC()
         accept.from_primitive(primitive)
         return accept.encode()
@@ -204,6 +220,15 @@ def _decode(pdu: bytes) -> A_ASSOCIATE:
     if not all(context.abstract_syntax for context in contexts):
         raise ProtocolError(INVALID_PARAMETER, "a presentation context without abstract syntax")
     return primitive
+
+
+def _roles(primitive: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
+    """The roles that the caller proposes (PS3.7 Section D.3.3.4), by SOP class."""
+    return {
+        cast(UID, item.sop_class_uid): (bool(item.scu_role), bool(item.scp_role))
+        for item in primitive.user_information
+        if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
+    }
 
 
 def _ae_title(field: bytes) -> str:

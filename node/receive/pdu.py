@@ -31,6 +31,7 @@ INVALID_PARAMETER: Final = 6
 PDU_HEADER: Final = struct.Struct(">BxI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
 _CONTROL_LENGTH: Final = 4
+_ANY_LENGTH: Final = 65536
 
 
 class Fragment(NamedTuple):
@@ -212,6 +213,25 @@ def release_response() -> bytes:
 def reject(result: int, source: int, diagnostic: int) -> bytes:
     """Encode an A-ASSOCIATE-RJ (PS3.8 Section 9.3.4)."""
     return struct.pack(">BxIxBBB", ASSOCIATE_RJ, 4, result, source, diagnostic)
+
+
+def message_pdus(
+    context_id: int, command_set: bytes, data_set: bytes, max_pdu_bytes: int
+) -> Iterator[bytes]:
+    """Encode command set and data set of a message in PDUs that the peer takes.
+
+    Parameters
+    ----------
+    max_pdu_bytes
+        Of the peer; 0: any.
+    """
+    longest = (max(max_pdu_bytes or _ANY_LENGTH, _PDV_HEADER.size + 2) - _PDV_HEADER.size) & ~1
+    for content, flag in ((command_set, IS_COMMAND), (data_set, 0)):
+        for start in range(0, max(len(content), 1), longest):
+            piece = content[start : start + longest]
+            flags = flag | (IS_LAST if start + longest >= len(content) else 0)
+            header = (P_DATA_TF, len(piece) + 6, len(piece) + 2, context_id, flags)
+            yield struct.pack(">BxIIBB", *header) + piece
 
 
 def data_transfer(context_id: int, is_command: bool, data: bytes) -> bytes:

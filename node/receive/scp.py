@@ -15,11 +15,13 @@ import structlog
 from node.config.model import Receive
 from node.errors import ConfigError
 from node.receive.admission import LOCAL_LIMIT_EXCEEDED, Admission, Strangers
-from node.receive.association import Association, Reception
+from node.receive.association import Association
+from node.receive.commitment import CommitmentService
 from node.receive.front import Caller, Front
 from node.receive.negotiation import Negotiator
 from node.receive.occupancy import Occupancy
 from node.receive.pdu import reject
+from node.receive.reception import Reception
 from node.receive.store_request import Keeping
 from node.receive.tls import Certificates
 
@@ -41,6 +43,8 @@ class StorageScp:
         Its section of the configuration.
     keeping
         Makes data sets durable.
+    commitment
+        Takes requests and reports of storage commitment; None: they are not accepted.
     slot
         Number of this receiver process, from 0.
     shared_folder
@@ -52,6 +56,7 @@ class StorageScp:
         receive: Receive,
         keeping: Keeping,
         *,
+        commitment: CommitmentService | None = None,
         slot: int = 0,
         shared_folder: Path | None = None,
     ) -> None:
@@ -63,8 +68,13 @@ class StorageScp:
             Admission(receive.ae_title, receive.accept_from, monotonic),
             self._strangers,
             Occupancy(receive, shared_folder, slot),
-            Negotiator(receive.private_sop_classes, receive.max_pdu_bytes),
+            Negotiator(
+                receive.private_sop_classes,
+                receive.max_pdu_bytes,
+                commitment=commitment is not None,
+            ),
             keeping,
+            commitment,
             monotonic,
         )
         self._lock = Lock()

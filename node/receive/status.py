@@ -11,10 +11,16 @@ class Status(IntEnum):
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
     """A fault of ours."""
+    NO_SUCH_SOP_INSTANCE = 0x0112
+    """Of storage commitment: not the well-known instance."""
+    INVALID_ARGUMENT_VALUE = 0x0115
+    """Of storage commitment: a report of an unknown transaction, or one that cannot be read."""
     SOP_CLASS_NOT_SUPPORTED = 0x0122
     """Another SOP class than the presentation context's."""
     UNRECOGNIZED_OPERATION = 0x0211
-    """Neither C-STORE nor C-ECHO."""
+    """Neither C-STORE nor C-ECHO nor storage commitment."""
+    RESOURCE_LIMITATION = 0x0213
+    """Of storage commitment: a request or report of too many instances."""
     OUT_OF_RESOURCES = 0xA700
     """Send again later."""
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900

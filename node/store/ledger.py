@@ -273,6 +273,33 @@ class Ledger:
             found = connection.execute(select_deliveries().where(*where).order_by(*order))
             return [delivery_row(row) for row in found]
 
+    def find_deliveries(
+        self,
+        *,
+        study_instance_uid: str | None = None,
+        destination: str | None = None,
+        state: DeliveryState | None = None,
+        proof: Proof | None = None,
+        limit: int,
+    ) -> list[DeliveryRow]:
+        """Deliveries of all studies that are as asked, the last change first."""
+        wanted = {
+            deliveries.c.study_instance_uid: study_instance_uid,
+            deliveries.c.destination: destination,
+            deliveries.c.state: state,
+            deliveries.c.proof: proof,
+        }
+        where = [column == value for column, value in wanted.items() if value is not None]
+        last_change = func.coalesce(deliveries.c.proven_at, deliveries.c.updated_at)
+        statement = (
+            select_deliveries()
+            .where(*where)
+            .order_by(last_change.desc(), deliveries.c.sop_instance_uid)
+            .limit(limit)
+        )
+        with self._reader.connect() as connection:
+            return [delivery_row(row) for row in connection.execute(statement)]
+
     def record_outcome(
         self,
         sop_instance_uid: str,

@@ -1,11 +1,5 @@
 """What each destination has proven to hold, and what it was asked.
 
-A delivered object whose proof is awaited goes through rounds:
-
-    0   asked for; unproven, it is sent once more
-    1   asked for again; unproven, and the destination was to commit, it is looked up there
-    2   looked up by a query; not there, the alarm is raised
-
 Everything is in rows: a process that is killed at any line asks again, with the same
 Transaction UID.
 """
@@ -15,8 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -35,10 +28,8 @@ from sqlalchemy import (
 from node.domain import DeliveryState, Proof, ProofMethod
 from node.store.again import deliver_again
 from node.store.database import artifacts, deliveries, proof_requests, reading
+from node.store.rounds import LAST_ROUND, Next, next_round
 
-SENT_AGAIN_UNPROVEN = "sent again: "
-"""Begins the reason of a delivery that was put back because it was not proven."""
-LAST_ROUND = 2
 STUDIES_AT_ONCE = 50
 
 
@@ -76,14 +67,6 @@ class ProofRequest:
     items: tuple[ProofItem, ...]
 
 
-class Next(StrEnum):
-    """What becomes of an object that is not proven."""
-
-    SENT_AGAIN = "sent again"
-    LOOKED_UP = "looked up"
-    ALARMED = "alarmed"
-
-
 class ProofRows:
     """The proofs of all destinations.
 
@@ -118,8 +101,12 @@ class ProofRows:
         groups = select(deliveries.c.study_instance_uid, last.label("last")).where(
             open_ones, complete
         )
+        limited = groups.distinct().limit(STUDIES_AT_ONCE)
+        with self._reader.connect() as connection:
+            if connection.execute(limited).first() is None:
+                return 0  # most of the time; and a transaction would wait for the other writers
         with self._engine.begin() as connection:
-            found = connection.execute(groups.distinct().limit(STUDIES_AT_ONCE)).all()
+            found = connection.execute(limited).all()
             for study_instance_uid, is_last in found:
                 transaction_uid = f"2.25.{uuid.uuid4().int}"
                 connection.execute(
@@ -145,8 +132,20 @@ class ProofRows:
         return len(found)
 
     def due(self, destination: str, now: datetime, longest_s: float) -> list[ProofRequest]:
-        """Requests that are to be made, or to be looked after, now; the oldest first."""
-        ready = or_(proof_requests.c.next_try_at.is_(None), proof_requests.c.next_try_at <= now)
+        """Requests that are to be made, or to be looked after, now; the oldest first.
+
+        Parameters
+        ----------
+        longest_s
+            The longest wait there is: one that ends later was begun before the clock was set
+            back.
+        """
+        next_try_at = proof_requests.c.next_try_at
+        ready = or_(
+            next_try_at.is_(None),
+            next_try_at <= now,
+            next_try_at > now + timedelta(seconds=longest_s),
+        )
         statement = (
             select(proof_requests)
             .where(
@@ -250,6 +249,14 @@ class ProofRows:
         with self._reader.connect() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
 
+    def by_destination(self) -> dict[str, dict[Proof, int]]:
+        """How many objects there are by proof, for each destination that was asked for any."""
+        found: dict[str, dict[Proof, int]] = {}
+        for (destination, proof), count in self.counts().items():
+            of_it = found.setdefault(destination, dict.fromkeys(Proof, 0))
+            of_it[Proof(proof)] = count
+        return found
+
     def _request(self, connection: Connection, row: Row[Any]) -> ProofRequest:
         items = connection.execute(
             select(
@@ -341,7 +348,7 @@ def _go_on(
         select(deliveries).where(_open(transaction_uid), *only)
     ).all()
     for row in rows:
-        what, values = _next_round(row.proof_round, method, reason, now)
+        what, values = next_round(row.proof_round, method, reason, now)
         came_to[what] = came_to.get(what, 0) + 1
         connection.execute(
             update(deliveries)
@@ -354,23 +361,6 @@ def _go_on(
         if what is Next.SENT_AGAIN:
             deliver_again(connection, row.study_instance_uid, row.revision)
     return came_to
-
-
-def _next_round(
-    number: int, method: ProofMethod, reason: str, now: datetime
-) -> tuple[Next, dict[str, Any]]:
-    if number == 0:
-        return Next.SENT_AGAIN, {
-            "state": DeliveryState.WAITING,
-            "proof_round": 1,
-            "reason": SENT_AGAIN_UNPROVEN + reason,
-            "created_at": now,
-            "updated_at": now,
-            "next_try_at": None,
-        }
-    if number < LAST_ROUND and method is ProofMethod.STORAGE_COMMITMENT:
-        return Next.LOOKED_UP, {"proof_round": LAST_ROUND}
-    return Next.ALARMED, {"proof": Proof.ALARMED}
 
 
 def _end_if_done(connection: Connection, transaction_uid: str, now: datetime) -> None:

@@ -105,6 +105,7 @@ class Site:
             total=sum(counts.values()),
             quarantined=self._quarantine.counts(),
             destinations=self._ledger.outbox.summaries(),
+            proofs=self._ledger.proofs.by_destination(),
             lane=self._lane(),
             discordances=None if self._reports is None else self._reports.open_count(),
         )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from node.domain import DeliveryState, StudyState
+from node.domain import DeliveryState, Proof, StudyState
 from node.store.index import Index
 from node.store.ledger import Ledger
 from node.store.quarantine import Quarantine
@@ -47,6 +47,7 @@ class StateCollector(Collector):
         """Read all."""
         yield self._studies()
         yield self._deliveries()
+        yield self._proofs()
         yield from self._destinations()
         yield GaugeMetricFamily(
             "wetread_quarantined_instances",
@@ -71,6 +72,17 @@ class StateCollector(Collector):
         for destination in sorted({destination for destination, _ in counts}):
             for state in DeliveryState:
                 family.add_metric([destination, state.value], counts.get((destination, state), 0))
+        return family
+
+    def _proofs(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "wetread_delivery_proofs",
+            "Objects by destination and whether it has proven to hold them.",
+            labels=["destination", "proof"],
+        )
+        for destination, counts in sorted(self._ledger.proofs.by_destination().items()):
+            for proof in Proof:
+                family.add_metric([destination, proof.value], counts[proof])
         return family
 
     def _destinations(self) -> Iterator[GaugeMetricFamily]:

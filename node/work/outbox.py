@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Condition, Lock
 
@@ -31,44 +29,17 @@ from node.domain import DeliveryState, Outcome
 from node.errors import Away, PermanentError, TransientError
 from node.metrics import OBJECTS_SENT
 from node.store.delivery import DeliveryRow
-from node.store.files import Files
-from node.store.ledger import Ledger, StepRow
+from node.store.ledger import StepRow
 from node.store.outbox import OutboxRow, Revision
 from node.work.clock import finish_step
-from node.work.settle import DELIVER, Settlement
+from node.work.means import LEASE_S, Means
+from node.work.settle import DELIVER
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 60.0
-"""After a work process has died, the others begin to send in its place within this time."""
 PAGE = 16
 """Objects read ahead. What is more urgent and comes later waits for no more than these."""
 GIVEN_UP_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class Means:
-    """What all outboxes of a process work with.
-
-    Parameters
-    ----------
-    clock
-        Gives the current time, timezone-aware.
-    chance
-        Gives a number from 0 to 1, for the jitter of the waits.
-    owner
-        Name of this work process, the same after a restart.
-    calling_ae_title
-        Of the node, where a destination has none of its own.
-    """
-
-    files: Files
-    ledger: Ledger
-    settlement: Settlement
-    clock: Callable[[], datetime]
-    chance: Callable[[], float]
-    owner: str
-    calling_ae_title: str
 
 
 class Outbox:
@@ -243,7 +214,12 @@ class Outbox:
         if outcome.state is DeliveryState.WAITING:
             next_try_at = now + self._wait(row.attempts + 1)
         self._means.ledger.record_outcome(
-            row.sop_instance_uid, self.name, outcome, now, next_try_at
+            row.sop_instance_uid,
+            self.name,
+            outcome,
+            now,
+            next_try_at,
+            prove=self.destination.proof != "none",
         )
         OBJECTS_SENT.labels(destination=self.name, outcome=str(outcome.state)).inc()
         log.info(

@@ -8,8 +8,11 @@ from threading import Event, Thread
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from node.config.destination import Destination
-from node.work.outbox import GIVEN_UP_AT_ONCE, LEASE_S, Means, Outbox
+from node.config.destination import Destination, DimseDestination
+from node.work.means import LEASE_S, Means
+from node.work.outbox import GIVEN_UP_AT_ONCE, Outbox
+from node.work.proof import Prover
+from node.work.commitments import Reporter
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +25,8 @@ STOP_WITHIN_S = 10.0
 class Senders:
     """All outboxes of a work process.
 
-    Each destination has `max_associations` threads, and they all share one more; none is
-    started or held because something waits.
+    Each destination has `max_associations` threads and one for its proofs, and they all share
+    one more; none is started or held because something waits.
     """
 
     def __init__(self, destinations: Mapping[str, Destination], means: Means) -> None:
@@ -39,6 +42,16 @@ class Senders:
             )
             for outbox in self.outboxes.values()
             for number in range(outbox.destination.max_associations)
+        ]
+        self.provers = {name: Prover(name, each, means) for name, each in destinations.items()}
+        self._threads += [
+            Thread(
+                target=self._prove,
+                args=(name, destination),
+                name=f"prove-{name}",
+                daemon=True,
+            )
+            for name, destination in destinations.items()
         ]
         self._threads.append(Thread(target=self._tend, name="deliver-tend", daemon=True))
 
@@ -91,6 +104,20 @@ class Senders:
             except Exception:  # whatever it was, the next objects may get through
                 log.exception("delivery.failed", destination=outbox.name)
             news = outbox.wait(news, longest_s)
+
+    def _prove(self, name: str, destination: Destination) -> None:
+        """Let a destination prove what it holds, and tell it what the node holds of it."""
+        jobs = [self.provers[name].work_off]
+        if isinstance(destination, DimseDestination):
+            jobs.append(Reporter(destination, self._means.commitments, self._means).work_off)
+        while not self._stop.wait(POLL_S):
+            for job in jobs:
+                try:
+                    job()
+                except OperationalError as error:
+                    log.warning("database.unreachable", error=type(error).__name__)
+                except Exception:  # whatever it was, the next study may be proven
+                    log.exception("delivery.failed", destination=name)
 
     def _tend(self) -> None:
         since_mended = MEND_S

@@ -43,6 +43,7 @@ from node.domain import (
 from node.encode.base import encode
 from node.errors import PermanentError, TransientError
 from node.plan.routing import plan_study
+from node.store.commitment import Commitments
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger, StepRow
@@ -50,7 +51,7 @@ from node.work.account import subject_of
 from node.work.cases import model_spec, model_specs, result_context
 from node.work.clock import StepClock
 from node.work.earlier import earlier_runs, without_repeats
-from node.work.outbox import Means
+from node.work.means import Means
 from node.work.product import dump_product, load_product
 from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
@@ -75,6 +76,7 @@ class Equipment:
     files: Files
     index: Index
     ledger: Ledger
+    commitments: Commitments
     pool: Pool
     clock: Callable[[], datetime]
 
@@ -88,6 +90,7 @@ class Equipment:
         return Means(
             files=self.files,
             ledger=self.ledger,
+            commitments=self.commitments,
             settlement=self.settlement,
             clock=self.clock,
             chance=chance,

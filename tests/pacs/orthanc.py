@@ -126,6 +126,11 @@ class Orthanc:
         )
         urllib.request.urlopen(request).close()  # noqa: S310
 
+    def delete(self, path: str) -> None:
+        """DELETE what is behind a path of the REST API."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
+
     def _answers(self) -> bool:
         try:
             self.get("/system")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from node.config.model import Peer, Receive
+from node.receive.commitment import CommitmentService
 from node.receive.keep import Keeper
 from node.receive.scp import StorageScp
+from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.files import Files
 from node.store.index import Index
@@ -28,7 +30,14 @@ class Door:
         self.index = Index(self.engine)
         self.ledger = Ledger(self.engine)
         self.keeper = Keeper(self.files, self.index, clock=lambda: NOON, receive=receive)
-        self.scp = StorageScp(receive, self.keeper)
+        self.commitments = Commitments(self.engine, folder)
+        self.scp = StorageScp(
+            receive,
+            self.keeper,
+            commitment=CommitmentService(
+                self.ledger.proofs, self.commitments, {"PACS"}, lambda: NOON
+            ),
+        )
         self.scp.start()
         self.port = self.scp.port
 

@@ -16,6 +16,7 @@ from engines.pool import Pool
 from node.config.model import Config
 from node.domain import DeliveryState, Plan
 from node.receive.keep import Keeper
+from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
@@ -97,7 +98,13 @@ class ByHand:
         self.ledger = ledger(self._engine)
         self._pool = Pool(self.models, backend=backend or self.config.work.backend, threads=1)
         equipment = Equipment(
-            self.config, self.files, self.index, self.ledger, self._pool, self.clock
+            self.config,
+            self.files,
+            self.index,
+            self.ledger,
+            Commitments(self._engine, self.config.data_dir),
+            self._pool,
+            self.clock,
         )
         self.steps = Steps(equipment)
         # Without chance every wait is as long as it can be.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.config.destination import DimseDestination
+from node.config.destination import Destination, DicomwebDestination, DimseDestination
 from node.domain import DeliveryState, ResultKind, StudyState
+from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.delivery import DeliveryRow
 from node.store.files import Files
 from node.store.index import Index
 from node.store.ledger import Ledger
-from node.work.outbox import Means, Outbox
+from node.work.means import Means
+from node.work.outbox import Outbox
 from node.work.senders import Senders
 from node.work.settle import Settlement
 from tests.builders import radiograph
@@ -44,22 +47,19 @@ class Post:
         *,
         owner: str = "this host",
         chance: random.Random | None = None,
-        clock: Clock | None = None,
+        clock: Callable[[], datetime] | None = None,
         ledger: type[Ledger] = Ledger,
     ) -> None:
         self.clock = clock or Clock()
         self.files = Files(folder)
-        self._engine = open_database(database_url("sqlite", folder))
-        self.index, self.ledger = Index(self._engine), ledger(self._engine)
-        plain = {"ae_title": "MAINPACS", "host": "127.0.0.1", "timeout_s": 2, "retry": RETRY}
+        self.engine = open_database(database_url("sqlite", folder))
+        self.index, self.ledger = Index(self.engine), ledger(self.engine)
         self.senders = Senders(
-            {
-                name: DimseDestination.model_validate({**plain, **d})
-                for name, d in destinations.items()
-            },
+            {name: _destination(keys) for name, keys in destinations.items()},
             Means(
                 files=self.files,
                 ledger=self.ledger,
+                commitments=Commitments(self.engine, folder),
                 settlement=Settlement(self.index, self.ledger, self.clock),
                 clock=self.clock,
                 chance=chance.random if chance else lambda: 0.0,
@@ -71,7 +71,7 @@ class Post:
     def close(self) -> None:
         """End the threads, if they run, and give back the database."""
         self.senders.stop()
-        self._engine.dispose()
+        self.engine.dispose()
 
     def outbox(self, name: str = "pacs") -> Outbox:
         """The outbox of a destination."""
@@ -99,6 +99,7 @@ class Post:
                     number,
                     study_instance_uid=study,
                     sop_class_uid=str(ds.SOPClassUID),
+                    series_instance_uid=str(ds.SeriesInstanceUID),
                     kind=kind,
                     priority=priority,
                     destinations=to,
@@ -126,6 +127,14 @@ class Post:
     def states(self, name: str = "pacs") -> dict[int, DeliveryState]:
         """Their states."""
         return {number: row.state for number, row in self.rows(name).items()}
+
+
+def _destination(keys: Mapping[str, Any]) -> Destination:
+    """A destination of either kind on loopback."""
+    if keys.get("kind") == "dicomweb":
+        return DicomwebDestination.model_validate({"timeout_s": 2, "retry": RETRY, **keys})
+    plain = {"ae_title": "MAINPACS", "host": "127.0.0.1", "timeout_s": 2, "retry": RETRY}
+    return DimseDestination.model_validate({**plain, **keys})
 
 
 def numbers(stored: list[Any]) -> list[int]:

@@ -481,11 +481,11 @@ def test_a_database_that_is_away_for_a_moment_keeps_no_object_from_being_sent(op
     class Failing(Ledger):
         broken = 1
 
-        def record_outcome(self, *arguments):
+        def record_outcome(self, *arguments, **keywords):
             if self.broken:
                 self.broken -= 1
                 raise OperationalError("update", None, Exception("locked"))
-            super().record_outcome(*arguments)
+            super().record_outcome(*arguments, **keywords)
 
     with peer() as pacs:
         post = open_post(pacs.port, ledger=Failing)

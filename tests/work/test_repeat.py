@@ -175,11 +175,11 @@ def test_what_was_delivered_before_the_process_died_is_not_sent_again(open_node)
     class KilledAfterOne(Ledger):
         recorded = 0
 
-        def record_outcome(self, *arguments):
+        def record_outcome(self, *arguments, **keywords):
             if self.recorded:
                 raise Killed
             self.recorded += 1
-            super().record_outcome(*arguments)
+            super().record_outcome(*arguments, **keywords)
 
     with peer() as pacs:
         dying = open_node(port=pacs.port, ledger=KilledAfterOne)
