@@ -9,10 +9,10 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from node.config.destination import Destination, DimseDestination
+from node.work.commitments import Reporter
 from node.work.means import LEASE_S, Means
 from node.work.outbox import GIVEN_UP_AT_ONCE, Outbox
 from node.work.proof import Prover
-from node.work.commitments import Reporter
 
 log = structlog.get_logger(__name__)
 
