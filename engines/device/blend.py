@@ -34,6 +34,7 @@ class Way:
     sampling: Sampling
     activation: str
     names: LabelArray
+    painted: bool = False
 
 
 class Blend:
@@ -161,10 +162,16 @@ class Blend:
             "label", count, self._sums, int32(self._channels), int32(self._depth),
             int32(self._size[1]), int32(self._size[2]), int32(self._base), *taps,
             int32(self._labelled), int32(source[1]), int32(source[2]),
-            float32(-np.inf) if competing else THRESHOLD, int32(not competing), self._names,
+            self._least(competing), int32(not competing), int32(self._way.painted), self._names,
             int64(origin), *map(int64, step), int64(count), self._labels,
         )  # fmt: skip
         self._labelled = ready
+
+    def _least(self, competing: bool) -> np.float32:
+        """What a probability must exceed to be a label at all."""
+        if self._way.painted:
+            return float32(0.5)
+        return float32(-np.inf) if competing else THRESHOLD
 
 
 def _places(size: int, patch: int, overlap: float) -> list[int]:

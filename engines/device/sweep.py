@@ -78,6 +78,8 @@ class Recipe:
     skip_empty
         Whether windows that hold the least value of the network's input and nothing else are
         not run. What that value is only the device knows.
+    painted
+        Whether of the channels that exceed the threshold the last wins, and not the highest.
     """
 
     orientation: Orientation
@@ -88,6 +90,7 @@ class Recipe:
     activation: Literal["softmax", "sigmoid", "none"]
     names: LabelArray
     skip_empty: bool = False
+    painted: bool = False
 
     def unsupported(self) -> str | None:
         """Say why the device cannot follow this recipe, or None."""
@@ -140,7 +143,9 @@ def segment(
     if not shapes or any(shape != expected for shape in shapes):
         raise InputError(f"the volumes have shapes {shapes}, expected {expected}")
     with Arena(api) as arena:
-        way = Way(recipe.orientation, recipe.sampling, recipe.activation, recipe.names)
+        way = Way(
+            recipe.orientation, recipe.sampling, recipe.activation, recipe.names, recipe.painted
+        )
         blend = Blend(arena, way, recipe.window, recipe.channels)
         tensor = prepare(arena, volumes, recipe.orientation, recipe.sampling, recipe.normalize)
         _Sweep(arena, network, recipe, len(volumes)).run(tensor, blend)

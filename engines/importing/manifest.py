@@ -30,6 +30,7 @@ def manifest(
     activation: str,
     labels: dict[int, dict[str, Any]],
     steps: list[dict[str, Any]],
+    regions: list[int] | None = None,
 ) -> dict[str, Any]:
     """Write the manifest of a 3D segmentation, but for hashes and known answers.
 
@@ -39,6 +40,8 @@ def manifest(
         In the order (k, j, i).
     labels
         Value of the label map → entry.
+    regions
+        The value that each channel paints, where it paints one.
 
     Returns
     -------
@@ -82,6 +85,7 @@ def manifest(
         "postprocess": {
             "activation": activation,
             "labels": labels,
+            **({"regions": regions} if regions else {}),
             "steps": steps,
             "measurements": ["volume_ml"],
         },

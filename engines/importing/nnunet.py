@@ -62,7 +62,7 @@ def read_results(plans: Document, dataset: Document, name: str) -> Draft:
     # Arrays of SimpleITK are (z, y, x) of LPS, which are the engines' axes.
     axes = Axes((order[0], order[1], order[2]), (False, False, False))
     channels = [str(value) for _, value in _by_number(dataset["channel_names"])]
-    names = _label_names(dataset)
+    names, regions = _label_names(dataset)
     k, j, i = axes.reordered(chosen["patch_size"])
     title = str(plans.get("dataset_name", dataset.get("name", "nnunet")))
     made = manifest(
@@ -73,7 +73,7 @@ def read_results(plans: Document, dataset: Document, name: str) -> Draft:
         intended_use="research only, not for clinical use",
         origin="nnunet-v2",
         channels=channels,
-        classes=max(names) + 1,
+        classes=len(regions) or max(names) + 1,
         modality=MODALITIES.get(channels[0].lower()),
         crop=_crop(chosen),
         spacing=[float(each) for each in axes.reordered(chosen["spacing"])],
@@ -84,29 +84,51 @@ def read_results(plans: Document, dataset: Document, name: str) -> Draft:
             "overlap": 0.5,
             "blend": "gaussian",
         },
-        activation="softmax",
+        activation="sigmoid" if regions else "softmax",
         labels=labels(names),
         steps=[],
+        regions=regions,
     )
-    return Draft(made, axes, (int(k), int(j), int(i)), _notes())
+    return Draft(made, axes, (int(k), int(j), int(i)), _notes(names, regions))
 
 
 def _by_number(entries: Document) -> list[tuple[int, Any]]:
     return sorted((int(key), value) for key, value in entries.items())
 
 
-def _label_names(dataset: Document) -> dict[int, str]:
-    if dataset.get("regions_class_order"):
-        raise PackageError("regions_class_order: labels made of regions cannot be expressed")
-    names: dict[int, str] = {}
-    for name, value in dataset["labels"].items():
-        if not isinstance(value, int):
-            raise PackageError(f"labels: {name} is the region {value!r}; it cannot be expressed")
-        if value > 0 and name != "ignore":
-            names[value] = str(name)
-    if not names:
-        raise PackageError("labels: dataset.json names none but the background")
-    return names
+def _label_names(dataset: Document) -> tuple[dict[int, str], list[int]]:
+    """Name the values of the label map, and list those that the output's regions paint.
+
+    As in nnU-Net's label handling: where a label is a list of values, each label but the
+    background and ``ignore`` is an output channel of its own, in the order of the file, and
+    paints the value that ``regions_class_order`` has at its place, the later over the earlier.
+    """
+    wanted = {
+        str(name): value
+        for name, value in dataset["labels"].items()
+        if name != "ignore" and value not in (0, [0])
+    }
+    for name, value in wanted.items():
+        parts = value if isinstance(value, list) else [value]
+        if not parts or not all(isinstance(part, int) for part in parts):
+            raise PackageError(f"labels: {name} is {value!r}; expected a number or a list of them")
+    order = dataset.get("regions_class_order")
+    if not any(isinstance(value, list) and len(value) > 1 for value in wanted.values()):
+        names = {_only(value): name for name, value in wanted.items()}
+        names.pop(0, None)
+        if not names:
+            raise PackageError("labels: dataset.json names none but the background")
+        return names, []
+    if not isinstance(order, list) or len(order) != len(wanted):
+        raise PackageError(
+            f"regions_class_order: {order!r}: expected one value for each of the "
+            f"{len(wanted)} regions"
+        )
+    return dict(zip(map(int, order), wanted, strict=True)), [int(value) for value in order]
+
+
+def _only(value: int | list[int]) -> int:
+    return value[0] if isinstance(value, list) else value
 
 
 def _normalize(plans: Document, chosen: Document, channels: Sequence[str]) -> list[dict[str, Any]]:
@@ -151,8 +173,13 @@ def _crop(chosen: Document) -> dict[str, float] | None:
     return {"above": 0.0, "margin_mm": 0.0}
 
 
-def _notes() -> tuple[str, ...]:
+def _notes(names: dict[int, str], regions: Sequence[int]) -> tuple[str, ...]:
+    found = tuple(
+        f"Label {value} is what of the region {names[value]} is in no later region; rename it."
+        for value in regions[:-1]
+    )
     return (
+        *found,
         "nnU-Net resamples images by cubic splines; the node by lines.",
         "nnU-Net averages over mirrored images; the node runs each window once.",
         "nnU-Net takes files as they lie; the node turns every image to LPS, as axial DICOM "

@@ -19,7 +19,7 @@ def problems(manifest: Manifest) -> list[Problem]:
     found = [*_gate(manifest), *_graph(manifest), *_preprocess(manifest), *_infer(manifest)]
     found += [*_activation(manifest), *_runtime(manifest), *_coarse(manifest)]
     if manifest.model.task == "segment":
-        found += [*_labels(manifest), *_steps(manifest)]
+        found += [*_labels(manifest), *_segment(manifest), *_steps(manifest)]
     if manifest.model.task == "classify":
         found += _classes(manifest)
     return found
@@ -131,6 +131,9 @@ def _labels(manifest: Manifest) -> Iterator[Problem]:
     where = ("postprocess", "labels")
     if not labels:
         yield where, "task segment needs labels"
+    if manifest.postprocess.regions:
+        yield from _regions(manifest)
+        return
     # Sigmoid has no background channel, and neither has a single channel of probabilities.
     shifted = manifest.postprocess.activation == "sigmoid" or channels == 1
     highest = channels if shifted else channels - 1
@@ -140,11 +143,27 @@ def _labels(manifest: Manifest) -> Iterator[Problem]:
                 (*where, value),
                 f"an output of {channels} channels gives labels 1 … {highest}, not {value}",
             )
-    for name in _repeated(label.name for label in labels.values()):
-        yield where, f"label name {name!r} is used twice"
+
+
+def _segment(manifest: Manifest) -> Iterator[Problem]:
+    for name in _repeated(label.name for label in manifest.postprocess.labels.values()):
+        yield ("postprocess", "labels"), f"label name {name!r} is used twice"
     for key in ("classes", "concept", "abstain"):
         if getattr(manifest.postprocess, key):
             yield ("postprocess", key), f"task segment has no {key}"
+
+
+def _regions(manifest: Manifest) -> Iterator[Problem]:
+    postprocess, channels = manifest.postprocess, manifest.model.outputs[0].channels
+    where = ("postprocess", "regions")
+    if postprocess.activation != "sigmoid":
+        yield where, f"regions need activation sigmoid, not {postprocess.activation}"
+    if len(postprocess.regions) != channels:
+        yield where, f"{len(postprocess.regions)} regions for an output of {channels} channels"
+    for value in sorted(set(postprocess.regions) - set(postprocess.labels)):
+        yield where, f"label {value} is not among postprocess.labels"
+    for value in sorted(set(postprocess.labels) - set(postprocess.regions)):
+        yield ("postprocess", "labels", value), f"no region paints label {value}"
 
 
 def _steps(manifest: Manifest) -> Iterator[Problem]:
@@ -175,7 +194,7 @@ def _classes(manifest: Manifest) -> Iterator[Problem]:
         yield ("postprocess", "calibration"), "a temperature needs an output of kind logits"
     if postprocess.abstain and postprocess.abstain[0] >= postprocess.abstain[1]:
         yield ("postprocess", "abstain"), "the band is [lowest, highest]"
-    for key in ("labels", "steps", "measurements"):
+    for key in ("labels", "regions", "steps", "measurements"):
         if getattr(postprocess, key):
             yield ("postprocess", key), f"task classify has no {key}"
 

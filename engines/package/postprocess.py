@@ -81,6 +81,12 @@ class Postprocess(Section):
         description="segment: value → label. Softmax: value = output channel, 0 is background; "
         "sigmoid: value = output channel + 1",
     )
+    regions: tuple[LabelValue, ...] = Field(
+        default=(),
+        description="segment, sigmoid: the label that each output channel paints where its "
+        "probability exceeds 0.5, later channels over earlier ones (nnU-Net's "
+        "regions_class_order)",
+    )
     steps: tuple[Step, ...] = Field(default=(), description="clean-up of the label map, in order")
     classes: tuple[ClassEntry, ...] = Field(
         default=(), description="classify: the classes, in the order of the output channels"

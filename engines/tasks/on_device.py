@@ -58,6 +58,7 @@ def device_job(package: Package, volumes: Sequence[Volume], region: Box | None =
         manifest.postprocess.activation,
         label_names(package),
         manifest.infer.skip_empty,
+        bool(manifest.postprocess.regions),
     )
     if (reason := recipe.unsupported()) is not None:
         raise NotOnDevice(reason)
@@ -73,6 +74,8 @@ def label_names(package: Package) -> LabelArray:
     names = np.zeros(256, dtype=np.uint8)
     values = [label.value for label in package.labels]
     names[values] = values
+    if regions := package.manifest.postprocess.regions:
+        names[1 : len(regions) + 1] = regions
     return names
 
 

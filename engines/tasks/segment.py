@@ -71,8 +71,9 @@ class SegmentTask:
         slices = None
         if prepared.region is not None:
             slices = turned(within(prepared.region, box), way.orientation, way.sampling, 0)
-        activation = package.manifest.postprocess.activation
-        labels = label_map(slabs, way.sampling, activation, slices)
+        post = package.manifest.postprocess
+        painted = bool(post.regions)
+        labels = label_map(slabs, way.sampling, post.activation, slices, painted=painted)
         labels = way.orientation.undo(_named(package, labels))
         return _result(package, labels, box, volumes[0], prepared.region)
 
@@ -104,12 +105,15 @@ def label_map(
     sampling: Sampling,
     activation: str,
     slices: tuple[int, int] | None = None,
+    *,
+    painted: bool = False,
 ) -> LabelArray:
     """Bring a network's output back, slab by slab, and choose the label of each voxel.
 
     Probabilities are interpolated, not logits. Unless `activation` is ``"sigmoid"``, and if
     there are several channels, channel c is label c, 0 is background, and the highest wins.
-    Otherwise channel c is label c + 1, and the highest wins if it reaches `THRESHOLD`.
+    Otherwise channel c is label c + 1, and the highest wins if it reaches `THRESHOLD`; with
+    `painted`, the last that exceeds it.
 
     Parameters
     ----------
@@ -122,6 +126,8 @@ def label_map(
     slices
         First slice of the source that counts, and the one past the last; the others are
         background. None: all of them.
+    painted
+        Whether later channels paint over earlier ones: ``postprocess.regions``.
 
     Returns
     -------
@@ -138,7 +144,7 @@ def label_map(
         if done == last or sampling.needed(done, done + 1)[0] >= stop:
             held = None
             continue
-        values, rule = _probabilities(slab.values, activation)
+        values, rule = _probabilities(slab.values, activation, painted=painted)
         if held is not None:
             start -= held.shape[1]
             values = np.concatenate([held, values], axis=1)
@@ -157,18 +163,26 @@ def label_map(
 
 @dataclass(frozen=True)
 class _Rule:
-    """Channel c is label ``first + c``; the highest that is greater than `least` wins."""
+    """Channel c is label ``first + c``; the highest that is greater than `least` wins.
+
+    Where they are `painted`, the last of those that are greater does.
+    """
 
     first: int
     least: np.float32
+    painted: bool = False
 
 
-def _probabilities(output: FloatArray, activation: str) -> tuple[FloatArray, _Rule]:
+def _probabilities(
+    output: FloatArray, activation: str, *, painted: bool
+) -> tuple[FloatArray, _Rule]:
     """Activate the channels that decide, and say how they do."""
     if activation == "softmax" and len(output) == 2:
         # Of two that add up to 1, one says it all: half the work.
         return activate(output[1:] - output[:1], "sigmoid"), _Rule(1, THRESHOLD)
     probabilities = activate(output, activation)
+    if painted:
+        return probabilities, _Rule(1, THRESHOLD, painted=True)
     if activation != "sigmoid" and len(output) > 1:
         return probabilities, _Rule(0, np.float32(-np.inf))
     return probabilities, _Rule(1, np.nextafter(THRESHOLD, np.float32(0)))
@@ -194,7 +208,8 @@ def _choose(
         values = sampling.backward(channel, start, stop, first=first)
         np.greater(values, best, out=better)
         np.copyto(labels, np.uint8(number), where=better)
-        np.copyto(best, values, where=better)
+        if not rule.painted:
+            np.copyto(best, values, where=better)
 
 
 def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]:

@@ -38,6 +38,8 @@ LIMITS = """\
   `none`.
 - *segment* needs `labels`, whose values the output's channels can give, and has no `classes`,
   `concept` or `abstain`.
+- `postprocess.regions` needs `activation: sigmoid` and has one value for each output channel;
+  each is among `labels`, and each label among them.
 - *classify* runs in mode `whole`, needs `concept` and as many `classes` as the output has
   channels, and has no `labels`, `steps` or `measurements`.
 - `model.precision.default` is among `model.precision.allowed`. Only TensorRT has a choice; the

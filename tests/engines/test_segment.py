@@ -13,11 +13,12 @@ from scipy.spatial.transform import Rotation
 
 from engines import registry
 from engines.api import Slab, WindowPlan
-from engines.errors import InferenceError, InputError
+from engines.errors import InferenceError, InputError, PackageError
 from engines.grid import Sampling
 from engines.serving.work import infer
 from engines.tasks.segment import label_map
 from tests.engines import builders
+from tests.engines.device.test_sweep import convolution
 from tests.engines.test_grid import SIGNED_PERMUTATIONS, centres
 
 
@@ -436,3 +437,40 @@ def test_channels_on_two_grids_are_refused(tmp_path):
     other = builders.volume(np.zeros((2, 3, 4)), on=builders.grid((2, 3, 4), spacing=(2, 1, 0.6)))
     with pytest.raises(InputError, match="must be on one grid"):
         registry.task("segment").prepare(package, [one, other])
+
+
+REGIONS = {
+    "model__outputs": [{"name": "logits", "kind": "logits", "channels": 3}],
+    "model": convolution(1, 3),
+    "postprocess__activation": "sigmoid",
+    "postprocess__regions": [2, 1, 5],
+    "postprocess__labels": {value: {**builders.LUNG, "name": str(value)} for value in (1, 2, 5)},
+    "preprocess__normalize": [{"kind": "zscore"}],
+    "infer": {"mode": "sliding_window", "patch": [8, 10, 12]},
+}
+
+
+def test_regions_paint_their_labels_later_ones_over_earlier_ones(tmp_path):
+    package = builders.package(tmp_path / "t", **REGIONS)
+    volume = builders.volume(builders.noise(8, 10, 12))
+    task = registry.task("segment")
+    prepared = task.prepare(package, [volume])
+    logits = 3 * np.random.default_rng(1).normal(size=(3, 8, 10, 12)).astype(np.float32)
+    expected = np.zeros((8, 10, 12), np.uint8)
+    for logit, label in zip(logits, (2, 1, 5), strict=True):
+        expected[logit > 0] = label
+    assert np.array_equal(task.finish(package, logits, prepared, [volume]).labelmap, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"postprocess__activation": "softmax"}, "regions need activation sigmoid, not softmax"),
+        ({"postprocess__regions": [1, 2]}, "2 regions for an output of 3 channels"),
+        ({"postprocess__regions": [1, 2, 7]}, "label 7 is not among postprocess.labels"),
+        ({"postprocess__regions": [1, 2, 2]}, "no region paints label 5"),
+    ],
+)
+def test_regions_that_make_no_sense_are_refused(tmp_path, changes, says):
+    with pytest.raises(PackageError, match=says):
+        builders.package(tmp_path / "t", **{**REGIONS, **changes})

@@ -65,12 +65,42 @@ def test_what_a_manifest_cannot_express_is_refused_by_name(changed, named):
         read_results(plans(**changed), DATASET, "3d_fullres")
 
 
-def test_labels_made_of_regions_are_refused():
-    regions = {**DATASET, "labels": {"background": 0, "whole": [1, 2], "core": 2}}
-    with pytest.raises(PackageError, match="whole"):
-        read_results(PLANS, regions, "3d_fullres")
-    with pytest.raises(PackageError, match="regions_class_order"):
-        read_results(PLANS, {**DATASET, "regions_class_order": [1, 2]}, "3d_fullres")
+BRAIN = {
+    **DATASET,
+    "labels": {
+        "background": 0,
+        "whole tumour": [1, 2, 3],
+        "core": [2, 3],
+        "enhancing": 3,
+        "ignore": 4,
+    },
+    "regions_class_order": [2, 1, 3],
+}
+
+
+def test_regions_become_channels_that_paint_one_over_the_other():
+    draft = read_results(PLANS, BRAIN, "3d_fullres")
+    made = draft.manifest
+    made["model"]["sha256"] = "0" * 64
+    assert problems(Manifest.model_validate(made)) == []
+    assert made["model"]["outputs"][0]["channels"] == 3
+    assert made["postprocess"]["activation"] == "sigmoid"
+    assert made["postprocess"]["regions"] == [2, 1, 3]
+    names = {value: label["name"] for value, label in made["postprocess"]["labels"].items()}
+    assert names == {2: "whole tumour", 1: "core", 3: "enhancing"}
+    assert "Label 2 is what of the region whole tumour is in no later region" in draft.notes[0]
+
+
+@pytest.mark.parametrize("order", [None, [1, 2], [1, 2, 3, 4], "123"])
+def test_regions_without_an_order_for_each_are_refused(order):
+    with pytest.raises(PackageError, match=r"regions_class_order: .*each of the 3 regions"):
+        read_results(PLANS, {**BRAIN, "regions_class_order": order}, "3d_fullres")
+
+
+@pytest.mark.parametrize("value", ["1", [], ["1", "2"], None])
+def test_a_label_that_is_no_number_and_no_list_of_numbers_is_refused(value):
+    with pytest.raises(PackageError, match="labels: odd is"):
+        read_results(PLANS, {**DATASET, "labels": {"background": 0, "odd": value}}, "3d_fullres")
 
 
 def test_an_unknown_configuration_names_those_there_are():

@@ -39,7 +39,8 @@ extern "C" __global__ void activate(float *slab, int channels, int depth, int ro
 }
 
 // The label of each turned source voxel from slice `start` on: probabilities are interpolated
-// linearly along k, j and i, and the highest wins if it exceeds `least`; `names` (256) maps
+// linearly along k, j and i, and the highest wins if it exceeds `least`, or, where they are
+// `painted`, the last of those that exceed it; `names` (256) maps
 // channel + lowest to the label. Tables are as in `resample`; slice 0 of the slab is canvas slice
 // `base`. The label is stored at origin + k step_k + j step_j + i step_i of the source.
 extern "C" __global__ void label(const float *slab, int channels, int depth, int rows, int columns,
@@ -47,7 +48,7 @@ extern "C" __global__ void label(const float *slab, int channels, int depth, int
                                  const int *first_j, const float *weights_j, int taps_j,
                                  const int *first_i, const float *weights_i, int taps_i, int start,
                                  int source_rows, int source_columns, float least, int lowest,
-                                 const unsigned char *names, Count origin, Count step_k,
+                                 int painted, const unsigned char *names, Count origin, Count step_k,
                                  Count step_j, Count step_i, Count count, unsigned char *labels) {
   const Count n = element();
   if (n >= count) return;
@@ -72,7 +73,7 @@ extern "C" __global__ void label(const float *slab, int channels, int depth, int
       value += along_k[z] * slice;
     }
     if (value > least) {
-      least = value;
+      if (!painted) least = value;
       found = channel + lowest;
     }
   }

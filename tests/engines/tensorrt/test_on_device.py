@@ -110,6 +110,15 @@ def test_channels_crop_labels_left_out_and_clean_up_are_those_of_the_host(tmp_pa
     assert fake.device.bytes_down < int(np.prod(GRID.shape)), "the crop shows nothing"
 
 
+def test_regions_paint_on_the_device_as_on_the_host(tmp_path):
+    package = packaged(
+        tmp_path / "models",
+        activation="sigmoid",
+        postprocess__regions=[2, 1, 3],
+    )
+    check(tmp_path, package, volume())
+
+
 def test_windows_of_air_are_not_run_there_either(tmp_path):
     package = packaged(
         tmp_path / "models",
