@@ -50,7 +50,7 @@ test-deps:
 # has a row of MONAI's where torch and monai are installed, too.
 bench: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
 	for one in receive delivery header_scan index_inserts completion study_latency \
-	    backends sweep coarse; do \
+	    series_reading backends sweep coarse; do \
 	  PYTHONPATH=. $(BIN)/python benchmarks/$$one.py || exit 1; \
 	done
 

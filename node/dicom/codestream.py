@@ -7,6 +7,7 @@ what the codestream claims, whatever Rows and Columns say. Both are found here, 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from node.errors import PermanentError
 
@@ -14,6 +15,24 @@ _JPEG_2000_START = b"\xff\x4f\xff\x51"  # SOC, SIZ (ISO/IEC 15444-1 Section A.5.
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _NOT_FRAME_HEADERS = {0xC4, 0xC8, 0xCC}  # DHT, JPG, DAC lie among the SOF markers
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST0 … RST7, SOI
+
+
+class Codestream(NamedTuple):
+    """What a codestream says of itself.
+
+    Parameters
+    ----------
+    precision
+        Bits of a sample.
+    signed
+        None where the codec does not know signs: JPEG and JPEG-LS.
+    """
+
+    rows: int
+    columns: int
+    components: int
+    precision: int
+    signed: bool | None
 
 
 def check_codestream(frame: bytes, rows: int, columns: int) -> None:
@@ -32,10 +51,10 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> None:
         If the end marker is missing, or if the codestream has other dimensions, or more
         than one component. The message says what was found.
     """
-    found = frame_size(frame)
+    found = read_codestream(frame)
     if found is None:
         raise PermanentError("the compressed frame has no JPEG frame header")
-    if found != (rows, columns, 1):
+    if found[:3] != (rows, columns, 1):
         raise PermanentError(
             f"the compressed frame has {found[0]} rows, {found[1]} columns and {found[2]} "
             f"components; expected Rows {rows}, Columns {columns} and 1"
@@ -44,17 +63,18 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> None:
         raise PermanentError("the compressed frame is truncated: its end marker is missing")
 
 
-def frame_size(frame: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and components of a codestream, or None where it has no such header."""
+def read_codestream(frame: bytes) -> Codestream | None:
+    """Read the header of a codestream; None where it has none."""
     start = frame.find(_JPEG_2000_START, 0, 4096)  # not 0 where wrapped as a JP2 file
-    if start >= 0 and len(frame) >= start + 42:
+    if start >= 0 and len(frame) >= start + 43:
         right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
-        (components,) = struct.unpack_from(">H", frame, start + 40)
-        return bottom - top, right - left, components
-    return _jpeg_frame_size(frame)
+        components, depth = struct.unpack_from(">HB", frame, start + 40)
+        signed, precision = bool(depth & 0x80), (depth & 0x7F) + 1
+        return Codestream(bottom - top, right - left, components, precision, signed)
+    return _jpeg_header(frame)
 
 
-def _jpeg_frame_size(frame: bytes) -> tuple[int, int, int] | None:
+def _jpeg_header(frame: bytes) -> Codestream | None:
     """Walk the marker segments up to the first SOF (ISO/IEC 10918-1 Section B.2.2)."""
     position = 0
     while position + 10 <= len(frame) and frame[position] == 0xFF:
@@ -64,8 +84,8 @@ def _jpeg_frame_size(frame: bytes) -> tuple[int, int, int] | None:
         elif marker == 0xFF:  # fill byte
             position += 1
         elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in _NOT_FRAME_HEADERS):
-            rows, columns, components = struct.unpack_from(">HHB", frame, position + 5)
-            return rows, columns, components
+            precision, rows, columns, components = struct.unpack_from(">BHHB", frame, position + 4)
+            return Codestream(rows, columns, components, precision, None)
         else:
             position += 2 + struct.unpack_from(">H", frame, position + 2)[0]
     return None

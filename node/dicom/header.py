@@ -1,4 +1,4 @@
-"""Read headers from files, and numbers from headers, as they come from the field.
+"""Numbers and texts from headers as they come from the field, and what bounds their reading.
 
 Everything here is lenient with values and strict with structure: a `DS` of 20 characters
 passes, a file that ends in the middle of a header does not.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -62,41 +62,6 @@ def permanent(failed: str) -> Iterator[None]:
         raise
     except Exception as error:  # decoders raise anything on damaged input
         raise PermanentError(f"{failed} ({type(error).__name__})") from error
-
-
-def read_header(path: Path) -> Dataset:
-    """Read one DICOM file up to its pixel data.
-
-    Elements of the standard (even groups) are decoded at once. One that cannot be, such as
-    a `DS` with letters, is left out, as if it were absent. OverlayData is left out too.
-    Must run inside `lenient`.
-
-    Raises
-    ------
-    PermanentError
-        If the file is not DICOM (PS3.10 Section 7), or ends inside the header.
-    """
-    check_inflated_size(path)
-    with permanent(f"{path.name} cannot be read as a DICOM file (PS3.10)"):
-        ds = dcmread(path, stop_before_pixels=True)
-        for tag in list(ds.keys()):
-            if tag.group == 0x7FE0 or (tag.group & 0xFF01 == 0x6000 and tag.elem == 0x3000):
-                del ds[tag]
-            elif tag.group % 2 == 0:
-                _decode_or_drop(ds, tag)
-    return ds
-
-
-def _decode_or_drop(ds: Dataset, tag: int) -> None:
-    try:
-        element = ds[tag]
-    except (ValueError, TypeError, NotImplementedError, ArithmeticError):
-        del ds[tag]
-        return
-    if element.VR in ("DS", "IS"):  # pydicom leaves what is no number as text
-        values = element.value if element.VM > 1 else [element.value]
-        if any(isinstance(value, str) and value for value in values):
-            del ds[tag]
 
 
 def check_inflated_size(path: Path, limit: int = MAX_FILE_BYTES) -> None:

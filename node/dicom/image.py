@@ -9,9 +9,10 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from engines.types import BoolArray, FloatArray, Grid, Volume
+from node.dicom.file import HeaderReader
 from node.dicom.frames import frame_headers
 from node.dicom.geometry import common_directions, common_spacing, required
-from node.dicom.header import check_readable, lenient, number, numbers, read_header, text
+from node.dicom.header import check_readable, lenient, number, numbers, text
 from node.dicom.modality import display_window, modality_range, modality_values, unit_of
 from node.dicom.pixels import read_frames
 from node.domain import Source
@@ -47,7 +48,8 @@ def read_image(path: Path) -> Source:
     GeometryError
         If it has a position and an impossible orientation.
     """
-    header = read_header(path)
+    image = HeaderReader().read(path)
+    header = image.header
     check_readable([header])
     frames = int(number(header, "NumberOfFrames") or 1)
     if frames != 1:
@@ -56,7 +58,7 @@ def read_image(path: Path) -> Source:
     if header.get("PerFrameFunctionalGroupsSequence"):
         (flat,) = frame_headers(header)
 
-    ((stored, padding),) = read_frames(path, header)
+    ((stored, padding),) = read_frames(image)
     voxels = modality_values(stored, flat).astype(np.float32)[np.newaxis]
     window = display_window(flat)
     if _shown_inverted(flat):

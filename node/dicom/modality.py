@@ -7,9 +7,12 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from engines.types import Array
+from engines.types import Array, FloatArray
 from node.dicom.header import number, permanent, sop_instance_uid, text
 from node.errors import PermanentError
+
+_EXACT = 2**23
+"""Below twice this float32 holds every integer."""
 
 HOUNSFIELD = "[hnsf'U]"
 """UCUM code of the Hounsfield unit."""
@@ -52,6 +55,32 @@ def modality_values(stored: Array, header: Dataset) -> npt.NDArray[np.floating |
     if slope in (None, 1) and intercept in (None, 0):
         return stored
     return stored * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
+
+
+def fill_modality_values(voxels: FloatArray, stored: Array, header: Dataset) -> None:
+    """Write the modality values of one slice into a volume.
+
+    The same numbers as those of `modality_values`, rounded to float32; faster, and without
+    copies, where a whole intercept is all there is to add to integers of 16 bits.
+
+    Parameters
+    ----------
+    voxels
+        float32, same shape as `stored`: written to.
+    """
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept") or 0.0
+    exact = (
+        stored.dtype.kind in "iu"
+        and stored.dtype.itemsize <= 2
+        and slope in (None, 1)
+        and intercept.is_integer()
+        and abs(intercept) <= _EXACT
+        and not header.get("ModalityLUTSequence")
+    )
+    if exact:
+        np.add(stored, np.float32(intercept), out=voxels, dtype=np.float32)
+    else:
+        voxels[...] = modality_values(stored, header)
 
 
 def unit_of(header: Dataset) -> str:

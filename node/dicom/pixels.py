@@ -1,26 +1,36 @@
-"""Pixel data of one file → stored values, frame by frame."""
+"""Pixel data of one file → stored values, frame by frame, from any thread.
+
+Native little endian frames are read from where they are in the file, compressed ones
+fragment by fragment, so that of a multi-frame image only the frames in work are in memory.
+Whatever is unusual is left to pydicom, which holds the whole value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import RLELossless
+from pydicom.uid import UID, RLELossless
 
 from engines.types import Array, BoolArray
+from node.dicom.bits import padding_mask, stored_values
 from node.dicom.codestream import check_codestream
-from node.dicom.header import number, numbers, permanent, sop_instance_uid
+from node.dicom.decode import decode, decodes
+from node.dicom.file import PIXEL_KEYWORDS, ImageFile, PixelElement
+from node.dicom.fragments import frame_fragments
+from node.dicom.header import number, permanent, sop_instance_uid
 from node.errors import PermanentError
 
-_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_IMAGE_PIXEL_KEYWORDS = [
+_IMAGE_PIXEL_KEYWORDS: Final = [
     "SOPInstanceUID",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -34,64 +44,181 @@ _IMAGE_PIXEL_KEYWORDS = [
     "PixelRepresentation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
-    *_PIXEL_KEYWORDS,
+    *PIXEL_KEYWORDS.values(),
 ]
+_NATIVE_BITS: Final = (8, 16, 32)
+
+ReadFrame = Callable[[int], tuple[Array, BoolArray | None]]
 
 
-def read_frames(path: Path, header: Dataset) -> Iterator[tuple[Array, BoolArray | None]]:
-    """Decode the frames of one monochrome image, in the order of the file.
+@contextmanager
+def open_frames(image: ImageFile) -> Iterator[ReadFrame]:
+    """Open the frames of one monochrome image.
 
-    Must run inside `lenient`, after `check_readable`.
-
-    Parameters
-    ----------
-    header
-        Of the same file.
+    Must be used inside `lenient`, after `check_readable`.
 
     Yields
     ------
-    stored
-        Shape (Rows, Columns), integer or float: the stored values (PS3.5 Section 8.1.1),
-        shifted down from HighBit, unused bits cleared, sign extended.
-    padding
-        bool, same shape: True where PixelPaddingValue says that there is no image; None
-        where the header has no such value.
+    callable
+        Gives one frame by its index from 0, in the order of the file; callable from several
+        threads at once. It returns
 
-    Raises
-    ------
-    PermanentError
-        If there is no pixel data, or if it is truncated, cannot be decoded, or has fewer
-        frames than NumberOfFrames.
+        stored
+            Shape (Rows, Columns), integer or float: the stored values (PS3.5 Section 8.1.1),
+            shifted down from HighBit, unused bits cleared, sign extended.
+        padding
+            bool, same shape: True where PixelPaddingValue says that there is no image; None
+            where the header has no such value.
+
+        and raises `PermanentError` if there is no pixel data, or if it is truncated, cannot
+        be decoded, or has fewer frames than NumberOfFrames.
     """
-    ds = _read_pixel_data(path)
+    descriptor = os.open(image.path, os.O_RDONLY)
+    try:
+        by_pydicom = _ByPydicom(image)
+        own = _native(descriptor, image) or _encapsulated(descriptor, image)
+
+        def read_frame(index: int) -> tuple[Array, BoolArray | None]:
+            with permanent(f"{_named(image.header)}: the pixel data cannot be decoded"):
+                found = None if own is None else own(index)
+            if found is None:
+                return by_pydicom.frame(index)
+            container, packed = found
+            stored = stored_values(container, image.header) if packed else container
+            return stored, padding_mask(container, stored, image.header)
+
+        yield read_frame
+    finally:
+        os.close(descriptor)
+
+
+def read_frames(image: ImageFile) -> Iterator[tuple[Array, BoolArray | None]]:
+    """Decode all frames of one image, in the order of the file; see `open_frames`."""
+    with open_frames(image) as read_frame:
+        for index in range(int(number(image.header, "NumberOfFrames") or 1)):
+            yield read_frame(index)
+
+
+def _named(header: Dataset) -> str:
+    syntax = header.file_meta.get("TransferSyntaxUID", "unknown")
+    return f"instance {sop_instance_uid(header)}, transfer syntax {syntax}"
+
+
+_Own = Callable[[int], tuple[Array, bool] | None]
+"""Index → container, and whether its unused bits are still to be cleared; None: pydicom's."""
+
+
+def _native(descriptor: int, image: ImageFile) -> _Own | None:
+    """Uncompressed little endian; None where this is not sure to read it right."""
+    header, pixels = image.header, image.pixels
+    if pixels is None or pixels.length is None or not _is_little_endian(header):
+        return None
+    dtype = _container(header, pixels)
+    if dtype is None:
+        return None
+    shape = int(header.Rows), int(header.Columns)
+    size = shape[0] * shape[1] * dtype.itemsize
+    frames = int(number(header, "NumberOfFrames") or 1)
+    if not 0 <= pixels.length - frames * size <= size % 2 * frames:
+        return None
+
+    def read(index: int) -> tuple[Array, bool] | None:
+        content = os.pread(descriptor, size, pixels.offset + index * size)
+        if len(content) != size:
+            return None
+        return np.frombuffer(content, dtype).reshape(shape), dtype.kind != "f"
+
+    return read
+
+
+def _container(header: Dataset, pixels: PixelElement) -> np.dtype[Any] | None:
+    allocated = number(header, "BitsAllocated")
+    if pixels.keyword == "FloatPixelData":
+        return np.dtype("<f4") if allocated == 32 else None
+    if pixels.keyword == "DoubleFloatPixelData":
+        return np.dtype("<f8") if allocated == 64 else None
+    sign = {0: "u", 1: "i"}.get(int(number(header, "PixelRepresentation") or 0))
+    if allocated not in _NATIVE_BITS or sign is None or "BitsStored" not in header:
+        return None
+    return np.dtype(f"<{sign}{int(allocated) // 8}")
+
+
+def _is_little_endian(header: Dataset) -> bool:
+    syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
+    return syntax.is_transfer_syntax and not syntax.is_encapsulated and syntax.is_little_endian
+
+
+def _encapsulated(descriptor: int, image: ImageFile) -> _Own | None:
+    """Compressed, one or more fragments per frame; None where the frames cannot be told apart."""
+    header, pixels = image.header, image.pixels
+    syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
+    if pixels is None or pixels.length is not None or not decodes(syntax, header):
+        return None
+    frames = int(number(header, "NumberOfFrames") or 1)
+    fragments = frame_fragments(descriptor, pixels.offset, frames)
+    if fragments is None:
+        return None
+
+    def read(index: int) -> tuple[Array, bool] | None:
+        pieces = [os.pread(descriptor, length, offset) for offset, length in fragments[index]]
+        try:
+            values = decode(b"".join(pieces), syntax, header)
+        except PermanentError as error:
+            raise PermanentError(f"{_named(header)}: {error}") from error
+        return None if values is None else (values, syntax == RLELossless)
+
+    return read
+
+
+class _ByPydicom:
+    """Frames as pydicom decodes them; the pixel data is read with the first one."""
+
+    def __init__(self, image: ImageFile) -> None:
+        self._image = image
+        self._lock = Lock()
+        self._loaded: Dataset | None = None
+
+    def frame(self, index: int) -> tuple[Array, BoolArray | None]:
+        """Decode one frame."""
+        header = self._image.header
+        frames = int(number(header, "NumberOfFrames") or 1)
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _read_pixel_data(self._image.path)
+                self._check(self._loaded, frames)
+        ds = self._loaded
+        syntax = ds.file_meta.TransferSyntaxUID
+        packed = _is_packed(ds)
+        options: dict[str, Any] = {"allow_excess_frames": False}
+        if packed:
+            options["correct_unused_bits"] = False
+        with permanent(f"{_named(header)}: the pixel data cannot be decoded"):
+            container, _ = get_decoder(syntax).as_array(ds, raw=True, index=index, **options)
+        stored = stored_values(container, header) if packed else container
+        return stored, padding_mask(container, stored, header)
+
+    def _check(self, ds: Dataset, frames: int) -> None:
+        syntax = ds.file_meta.TransferSyntaxUID
+        if not syntax.is_encapsulated or syntax == RLELossless:
+            return
+        with permanent(f"{_named(ds)}: the pixel data cannot be decoded"):
+            _check_codestreams(ds, frames, _named(ds))
+
+
+def _is_packed(ds: Dataset) -> bool:
+    """Whether the unused bits of a container are as they were written."""
     syntax = ds.file_meta.TransferSyntaxUID
-    instance = f"instance {sop_instance_uid(header)}, transfer syntax {syntax}"
-    frames = int(number(ds, "NumberOfFrames") or 1)
-    packed = "PixelData" in ds and (not syntax.is_encapsulated or syntax == RLELossless)
-    options: dict[str, Any] = (
-        {"correct_unused_bits": False} if packed else {}
-    )  # `_stored_values` does that
-    decoded = 0
-    with permanent(f"{instance}: the pixel data cannot be decoded"):
-        if syntax.is_encapsulated and syntax != RLELossless:
-            _check_codestreams(ds, frames, instance)
-        arrays = get_decoder(syntax).iter_array(ds, raw=True, allow_excess_frames=False, **options)
-        for container, _ in islice(arrays, frames):
-            stored = _stored_values(container, header) if packed else container
-            yield stored, padding_mask(container, stored, header)
-            decoded += 1
-    if decoded < frames:
-        raise PermanentError(f"{instance}: NumberOfFrames is {frames}, {decoded} were found")
+    return "PixelData" in ds and (not syntax.is_encapsulated or syntax == RLELossless)
 
 
 def _read_pixel_data(path: Path) -> Dataset:
     with permanent(f"{path.name} cannot be read as a DICOM file (PS3.10)"):
         ds = dcmread(path, specific_tags=list(_IMAGE_PIXEL_KEYWORDS))
-        present = [keyword for keyword in _PIXEL_KEYWORDS if ds.get(keyword)]
+        present = [keyword for keyword in PIXEL_KEYWORDS.values() if ds.get(keyword)]
     if len(present) != 1:
         raise PermanentError(
             f"instance {sop_instance_uid(ds)}: found {present or 'no pixel data'}; "
-            f"expected one of {', '.join(_PIXEL_KEYWORDS)}"
+            f"expected one of {', '.join(sorted(PIXEL_KEYWORDS.values(), reverse=True))}"
         )
     return ds
 
@@ -100,73 +227,12 @@ def _check_codestreams(ds: Dataset, frames: int, instance: str) -> None:
     offsets = None
     if "ExtendedOffsetTable" in ds:
         offsets = (ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths)
+    found = 0
     for frame in generate_frames(ds.PixelData, number_of_frames=frames, extended_offsets=offsets):
+        found += 1
         try:
             check_codestream(frame, ds.Rows, ds.Columns)
         except PermanentError as error:
             raise PermanentError(f"{instance}: {error}") from error
-
-
-def _stored_values(container: Array, header: Dataset) -> Array:
-    """Take the stored value out of its container (PS3.5 Section 8.1.1).
-
-    The other bits hold anything: old overlays, or copies of the sign.
-    """
-    allocated = header.BitsAllocated
-    stored = int(number(header, "BitsStored") or allocated)
-    high = number(header, "HighBit")
-    top = stored - 1 if high is None else int(high)
-    if allocated == 1 or stored == allocated:
-        return container
-    if not stored - 1 <= top < allocated:
-        raise PermanentError(
-            f"instance {sop_instance_uid(header)}: HighBit is {top} with BitsStored {stored} "
-            f"and BitsAllocated {allocated}; expected {stored - 1} … {allocated - 1}"
-        )
-    # A right shift of a signed container repeats the sign bit.
-    shifted: Array = (container << (allocated - 1 - top)) >> (allocated - stored)
-    return shifted
-
-
-def padding_mask(container: Array, stored: Array, header: Dataset) -> BoolArray | None:
-    """Where PixelPaddingValue … PixelPaddingRangeLimit says that there is no image.
-
-    The sign of both is that of PixelRepresentation, whatever VR they were written with
-    (PS3.3 Section C.7.5.1.1.2). Some writers use a padding value that does not fit into
-    BitsStored, so that the container as it was written is looked at as well.
-
-    Parameters
-    ----------
-    container, stored
-        Same shape: before and after the unused bits are cleared.
-
-    Returns
-    -------
-    bool, same shape
-        None where the header has no padding value.
-    """
-    if stored.dtype.kind == "f":
-        prefix = "FloatPixelPadding" if stored.dtype.itemsize == 4 else "DoubleFloatPixelPadding"
-    else:
-        prefix = "PixelPadding"
-    found = [*numbers(header, f"{prefix}Value", 1), *numbers(header, f"{prefix}RangeLimit", 1)]
-    if not numbers(header, f"{prefix}Value", 1).size:
-        return None
-    if stored.dtype.kind == "f":
-        return np.asarray((stored >= min(found)) & (stored <= max(found)))
-    signed = stored.dtype.kind == "i"
-    limits = [_with_sign(int(value), signed) for value in found]
-    low, high = min(limits), max(limits)
-    mask: BoolArray = np.zeros(stored.shape, np.bool_)
-    for values in (stored,) if container is stored else (stored, container):
-        if low == high:
-            mask |= values == low
-        else:
-            mask |= (values >= low) & (values <= high)
-    return mask
-
-
-def _with_sign(value: int, signed: bool) -> int:
-    """Read the 16 bits of `value` with or without a sign."""
-    bits = value & 0xFFFF
-    return bits - 0x10000 if signed and bits >= 0x8000 else bits
+    if found < frames:
+        raise PermanentError(f"{instance}: NumberOfFrames is {frames}, {found} were found")

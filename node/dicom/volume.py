@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from engines.types import Array, BoolArray, Grid, Volume
+from node.dicom.file import HeaderReader, ImageFile
 from node.dicom.frames import frame_headers, is_multiframe
 from node.dicom.geometry import volume_grid
-from node.dicom.header import check_readable, lenient, read_header, text
-from node.dicom.modality import display_window, modality_values, unit_of
-from node.dicom.pixels import read_frames
+from node.dicom.header import check_readable, lenient, text
+from node.dicom.modality import display_window, fill_modality_values, unit_of
+from node.dicom.pixels import open_frames
 from node.domain import Source
 from node.errors import GeometryError
 
-_Slice = tuple[int, Dataset, Array, BoolArray | None]
+THREADS = min(4, os.cpu_count() or 1)
+"""That read and decode slices at once; as many frames are in memory beside the volume."""
 
 
 @lenient()
@@ -49,60 +53,79 @@ def read_series(paths: Sequence[Path]) -> Source:
     PermanentError
         If a file or its pixel data cannot be read, or if it is not a monochrome image.
     """
-    headers = [read_header(path) for path in paths]
+    reader = HeaderReader()
+    images = [reader.read(path) for path in paths]
+    headers = [image.header for image in images]
     check_readable(headers)
     multiframe = sum(map(is_multiframe, headers))
     if not multiframe:
-        return _read_single_frames(paths, headers)
+        return _read_single_frames(images)
     if len(headers) > 1:
         raise GeometryError(
             f"{multiframe} of {len(headers)} instances are multi-frame images; expected one "
             "multi-frame image, or single-frame images only"
         )
-    return _read_multiframe(paths[0], headers[0])
+    return _read_multiframe(images[0])
 
 
-def _read_single_frames(paths: Sequence[Path], headers: Sequence[Dataset]) -> Source:
+def _read_single_frames(images: Sequence[ImageFile]) -> Source:
+    order, grid = volume_grid([image.header for image in images])
+    ordered = [images[index] for index in order]
+    datasets = tuple(image.header for image in ordered)
+
+    def read(k: int) -> tuple[Array, BoolArray | None]:
+        with open_frames(ordered[k]) as read_frame:
+            return read_frame(0)
+
+    return Source(volume=_stack(grid, datasets, read), datasets=datasets)
+
+
+def _read_multiframe(image: ImageFile) -> Source:
+    headers = frame_headers(image.header)
     order, grid = volume_grid(headers)
-    datasets = tuple(headers[index] for index in order)
-    slices: Iterator[_Slice] = (
-        (k, headers[index], stored, padding)
-        for k, index in enumerate(order)
-        for stored, padding in read_frames(paths[index], headers[index])
-    )
-    return Source(volume=_stack(grid, datasets, slices), datasets=datasets)
-
-
-def _read_multiframe(path: Path, header: Dataset) -> Source:
-    headers = frame_headers(header)
-    order, grid = volume_grid(headers)
-    k_of_frame = {frame: k for k, frame in enumerate(order)}
-    slices: Iterator[_Slice] = (
-        (k_of_frame[frame], headers[frame], stored, padding)
-        for frame, (stored, padding) in enumerate(read_frames(path, header))
-    )
-    volume = _stack(grid, [headers[frame] for frame in order], slices)
+    with open_frames(image) as read_frame:
+        volume = _stack(grid, [headers[frame] for frame in order], lambda k: read_frame(order[k]))
     return Source(
         volume=volume,
-        datasets=(header,),
+        datasets=(image.header,),
         frame_numbers=tuple(frame + 1 for frame in order),
     )
 
 
-def _stack(grid: Grid, headers: Sequence[Dataset], slices: Iterator[_Slice]) -> Volume:
-    """Fill the grid slice by slice; `headers` in the order of k."""
+def _stack(
+    grid: Grid,
+    headers: Sequence[Dataset],
+    read: Callable[[int], tuple[Array, BoolArray | None]],
+) -> Volume:
+    """Fill the grid by several threads; `headers` in the order of k, `read` by k."""
     voxels = np.empty(grid.shape, np.float32)
     padding = np.zeros(grid.shape, np.bool_)
-    for k, header, stored, mask in slices:
-        voxels[k] = modality_values(stored, header)
-        if mask is not None:
-            padding[k] = mask
+
+    def fill(k: int) -> bool:
+        stored, mask = read(k)
+        fill_modality_values(voxels[k], stored, headers[k])
+        if mask is None:
+            return False
+        padding[k] = mask
+        return bool(mask.any())
+
+    padded = any(_each(fill, grid.shape[0]))
     units = {unit_of(header) for header in headers}
     return Volume(
         voxels=voxels,
         grid=grid,
         modality=text(headers[0], "Modality"),
         unit=units.pop() if len(units) == 1 else "1",
-        padding=padding if padding.any() else None,
+        padding=padding if padded else None,
         window=display_window(headers[len(headers) // 2]),
     )
+
+
+def _each(fill: Callable[[int], bool], slices: int) -> list[bool]:
+    """Call for every slice; the first error, in the order of the slices, ends it."""
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="slices") as pool:
+        try:
+            return list(pool.map(fill, range(slices)))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

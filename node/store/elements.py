@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from node.config.fields import HEADER_FIELDS
+from node.part10 import Unsure
 
 Value: TypeAlias = str | int | float | list[str] | list[int] | list[float]
 
@@ -24,17 +24,8 @@ PATIENT: Final = ("PatientID", "IssuerOfPatientID")
 KEYWORDS: Final = tuple(word for word in HEADER_FIELDS if word not in IDENTIFIERS)
 """Elements that rules may look at without opening the file again."""
 
-MAX_VALUE_BYTES: Final = 4096
-"""Longer values count as absent: the longest legal one of these elements has some 300."""
-
-SPECIFIC_CHARACTER_SET: Final = 0x00080005
-
 _MAX_EXACT: Final = 2**53
 """Beyond, a float no longer tells neighbouring integers apart, and pydicom gives floats."""
-
-
-class Unsure(Exception):  # noqa: N818 - no error: pydicom reads the file instead
-    """The scanner cannot promise to read the file as pydicom does."""
 
 
 class Element(NamedTuple):
@@ -43,25 +34,6 @@ class Element(NamedTuple):
     keyword: str
     vr: bytes
     decode: Callable[[bytes, str], Value]
-
-
-def python_codec(value: bytes, vr: bytes | None) -> str:
-    """Return Python's name of the codec of text without escape sequences.
-
-    Parameters
-    ----------
-    value
-        SpecificCharacterSet (0008,0005) as it is encoded; where it has several values, the
-        first rules until an escape sequence (PS3.5 Section 6.1.2.5).
-    vr
-        None in implicit VR.
-    """
-    if vr not in (None, b"CS") or len(value) > MAX_VALUE_BYTES:
-        raise Unsure
-    terms = value.decode("latin_1").rstrip(" \0").split("\\")
-    if any(term not in python_encoding for term in terms):
-        raise Unsure
-    return python_encoding[terms[0]]
 
 
 def _text(value: bytes, codec: str) -> Value:

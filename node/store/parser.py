@@ -22,13 +22,8 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from node.errors import PermanentError
-from node.store.elements import (
-    ELEMENTS,
-    IDENTIFIERS,
-    LAST_TAG,
-    MAX_VALUE_BYTES,
-    Value,
-)
+from node.part10 import MAX_VALUE_BYTES
+from node.store.elements import ELEMENTS, IDENTIFIERS, LAST_TAG, Value
 
 MAX_HEADER_BYTES: Final = 16 * 2**20
 """Read, or inflated, of one file before `LAST_TAG`; what is skipped does not count."""
