@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # a receiver uses neither numpy nor pydicom's data sets of these types
     from pydicom.dataset import Dataset
 
+    from engines.grid import Stack
     from engines.types import Provenance, Volume
 
 UID_NAMESPACE = uuid.UUID("6f0b7d1e-5a0e-5c43-9d3f-0c7f0c1f7a51")
@@ -357,11 +358,16 @@ class Source:
         the k axis. A multi-frame image: exactly one.
     frame_numbers
         For a multi-frame image the 1-based frame number of each k; None otherwise.
+    stack
+        The way to a regular grid and back, where the slices lean or are unevenly spaced: the
+        affine of `volume` is then sheared, or right at both ends only, and each slice is where
+        its header says. None where the volume is regular.
     """
 
     volume: Volume
     datasets: tuple[Dataset, ...]
     frame_numbers: tuple[int, ...] | None = None
+    stack: Stack | None = None
 
 
 @dataclass(frozen=True)

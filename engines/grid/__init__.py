@@ -2,5 +2,15 @@
 
 from engines.grid.orient import IDENTITY, Orientation, towards_lps
 from engines.grid.sampling import Sampling, fitted, same, spaced
+from engines.grid.stack import Stack
 
-__all__ = ["IDENTITY", "Orientation", "Sampling", "fitted", "same", "spaced", "towards_lps"]
+__all__ = [
+    "IDENTITY",
+    "Orientation",
+    "Sampling",
+    "Stack",
+    "fitted",
+    "same",
+    "spaced",
+    "towards_lps",
+]

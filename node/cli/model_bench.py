@@ -112,7 +112,8 @@ def _images(
         raise click.ClickException(f"{folder} has no files")
     start = time.perf_counter()
     source = read_image(paths[0]) if whole else read_series(paths)
-    return [source.volume], time.perf_counter() - start
+    volume = source.volume if source.stack is None else source.stack.straighten(source.volume)
+    return [volume], time.perf_counter() - start
 
 
 def _report(

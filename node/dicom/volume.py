@@ -25,7 +25,7 @@ THREADS = min(4, os.cpu_count() or 1)
 
 
 @lenient()
-def read_series(paths: Sequence[Path]) -> Source:
+def read_series(paths: Sequence[Path], frames: Sequence[int] = ()) -> Source:
     """Read the images of one series as one volume.
 
     Either single-frame images, one per slice, in any order, or one multi-frame image with
@@ -38,12 +38,16 @@ def read_series(paths: Sequence[Path]) -> Source:
     ----------
     paths
         DICOM files (PS3.10).
+    frames
+        Of a multi-frame image, the numbers from 1 of those that are the volume, in any order;
+        empty: all.
 
     Returns
     -------
     Source
         float32 voxels, axes (k, j, i), k along the normal of the slices, in the unit of
         the modality transformation of each slice. The window is that of the middle slice.
+        Where the slices lean or are unevenly spaced, `stack` is the way to a regular grid.
 
     Raises
     ------
@@ -65,11 +69,11 @@ def read_series(paths: Sequence[Path]) -> Source:
             f"{multiframe} of {len(headers)} instances are multi-frame images; expected one "
             "multi-frame image, or single-frame images only"
         )
-    return _read_multiframe(images[0])
+    return _read_multiframe(images[0], frames)
 
 
 def _read_single_frames(images: Sequence[ImageFile]) -> Source:
-    order, grid = volume_grid([image.header for image in images])
+    order, grid, stack = volume_grid([image.header for image in images])
     ordered = [images[index] for index in order]
     datasets = tuple(image.header for image in ordered)
 
@@ -77,22 +81,25 @@ def _read_single_frames(images: Sequence[ImageFile]) -> Source:
         with open_frames(ordered[k]) as read_frame:
             return read_frame(0)
 
-    return Source(volume=_stack(grid, datasets, read), datasets=datasets)
+    return Source(volume=_fill(grid, datasets, read), datasets=datasets, stack=stack)
 
 
-def _read_multiframe(image: ImageFile) -> Source:
+def _read_multiframe(image: ImageFile, frames: Sequence[int]) -> Source:
     headers = frame_headers(image.header)
-    order, grid = volume_grid(headers)
+    chosen = [number - 1 for number in frames] or list(range(len(headers)))
+    order, grid, stack = volume_grid([headers[frame] for frame in chosen])
+    order = [chosen[index] for index in order]
     with open_frames(image) as read_frame:
-        volume = _stack(grid, [headers[frame] for frame in order], lambda k: read_frame(order[k]))
+        volume = _fill(grid, [headers[frame] for frame in order], lambda k: read_frame(order[k]))
     return Source(
         volume=volume,
         datasets=(image.header,),
         frame_numbers=tuple(frame + 1 for frame in order),
+        stack=stack,
     )
 
 
-def _stack(
+def _fill(
     grid: Grid,
     headers: Sequence[Dataset],
     read: Callable[[int], tuple[Array, BoolArray | None]],

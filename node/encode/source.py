@@ -65,7 +65,7 @@ def prepare(source: Source, context: ResultContext) -> Headers:
         images = tuple(_single_frame(ds, source.volume.grid) for ds in source.datasets)
     else:
         images = (_multi_frame(first, source.volume.grid, source.frame_numbers),)
-    if source.volume.grid.patient_frame:
+    if source.volume.grid.patient_frame and source.stack is None:
         _check_positions(images, source.volume.grid)
     return Headers(identity=identity(first), images=images, acquisition=first)
 

@@ -55,6 +55,7 @@ from node.work.means import Means
 from node.work.product import dump_product, load_product
 from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
+from node.work.straight import on_slices, regular_volume
 from node.work.urgency import Budgets, deadline, place_in_queue
 
 log = structlog.get_logger(__name__)
@@ -185,7 +186,7 @@ class Steps:
                 result, provenance = self._pool.run(
                     run.model,
                     run.model_version,
-                    [source.volume],
+                    [regular_volume(source)],
                     priority=run.priority,
                     due=self._due(study_instance_uid, revision, run),
                 )
@@ -200,7 +201,7 @@ class Steps:
                 raise PermanentError(str(error)) from error
             self._files.write(
                 self._product(study_instance_uid, revision, run_number),
-                [dump_product(result, provenance)],
+                [dump_product(on_slices(result, source.stack), provenance)],
             )
         return not step.problem
 

@@ -32,7 +32,7 @@ def rotation(quaternion):
 
 
 def test_the_affine_maps_voxel_indices_to_lps_mm():
-    order, grid = volume_grid(ct_series(slices=3))
+    order, grid, _ = volume_grid(ct_series(slices=3))
 
     assert order == [0, 1, 2]
     assert grid.shape == (3, 16, 12)
@@ -42,7 +42,7 @@ def test_the_affine_maps_voxel_indices_to_lps_mm():
 
 
 def test_the_first_value_of_pixel_spacing_is_between_rows():
-    _, grid = volume_grid(ct_series(spacing_mm=(2.5, 0.8, 0.7)))
+    _, grid, _ = volume_grid(ct_series(spacing_mm=(2.5, 0.8, 0.7)))
 
     assert grid.spacing_mm == pytest.approx((2.5, 0.8, 0.7))
 
@@ -63,7 +63,7 @@ def test_any_order_of_the_files_gives_the_same_grid(rng: random.Random):
     expected = volume_grid(images)[1].affine
     rng.shuffle(images)
 
-    order, grid = volume_grid(images)
+    order, grid, _ = volume_grid(images)
 
     np.testing.assert_array_equal(grid.affine, expected)
     assert [int(images[index].InstanceNumber) for index in order] == [1, 2, 3, 4, 5, 6]
@@ -74,7 +74,7 @@ def test_any_orientation_is_reproduced(quaternion):
     directions = rotation(quaternion)
     orientation = tuple(directions[:, 0]) + tuple(directions[:, 1])
 
-    _, grid = volume_grid(ct_series(slices=3, rows=2, columns=2, orientation=orientation))
+    _, grid, _ = volume_grid(ct_series(slices=3, rows=2, columns=2, orientation=orientation))
 
     i, j, k = directions.T
     expected = np.stack([k * 2.5, j * 0.8, i * 0.7], axis=1)
@@ -92,7 +92,7 @@ def test_positions_rounded_to_one_decimal_are_regular():
 def test_direction_cosines_with_three_decimals_are_made_orthonormal():
     axes = rotation((0.9, 0.1, 0.2, 0.3))[:, :2].T.round(3)
 
-    _, grid = volume_grid(
+    _, grid, _ = volume_grid(
         ct_series(ImageOrientationPatient=[*map(str, axes.ravel())], orientation=(*axes.ravel(),))
     )
 
@@ -142,14 +142,19 @@ def test_two_separate_gaps_are_counted():
         volume_grid(images)
 
 
-def test_slices_at_one_position_are_counted_and_the_phase_is_hinted_at():
+def test_slices_at_one_position_are_counted():
     images = ct_series(slices=4) + ct_series(slices=4, AcquisitionNumber="2")
 
-    with pytest.raises(GeometryError) as error:
+    with pytest.raises(GeometryError, match="8 slices are at 4 positions; expected one"):
         volume_grid(images)
 
-    assert "8 slices are at 4 positions" in str(error.value)
-    assert "AcquisitionNumber has 2" in str(error.value)
+
+def test_the_position_of_a_missing_slice_is_named():
+    images = ct_series(slices=10)
+    del images[4]
+
+    with pytest.raises(GeometryError, match=r"1 slice missing, the first at -10.00\\-20.00\\40.00"):
+        volume_grid(images)
 
 
 def test_a_gap_at_the_end_of_few_slices_is_found():
@@ -160,32 +165,11 @@ def test_a_gap_at_the_end_of_few_slices_is_found():
         volume_grid(images)
 
 
-def test_uneven_spacing_is_an_error_with_the_deviation():
-    images = ct_series(slices=5)
-    shift(images, 2, (0, 0, 0.4))
-
-    with pytest.raises(GeometryError) as error:
-        volume_grid(images)
-
-    assert "gaps run from 2.100 to 2.900 mm" in str(error.value)
-    assert "slice 3 of 5 is 0.400 mm" in str(error.value)
-
-
 def test_a_slice_that_jumped_sideways_is_an_error():
     images = ct_series(slices=5)
     shift(images, 2, (1.0, 0, 0))
 
-    with pytest.raises(GeometryError, match=r"slice 3 of 5 is 1\.000 mm from where"):
-        volume_grid(images)
-
-
-@pytest.mark.parametrize("degrees", [1.0, 12.5, -20.0])
-def test_gantry_tilt_is_an_error_with_its_angle(degrees):
-    images = ct_series(slices=20)
-    for k in range(len(images)):
-        shift(images, k, (0, 2.5 * k * np.tan(np.radians(degrees)), 0))
-
-    with pytest.raises(GeometryError, match=rf"leans by {abs(degrees)} degrees .*gantry tilt"):
+    with pytest.raises(GeometryError, match=r"slice 3 of 5 is 1\.000 mm beside the line"):
         volume_grid(images)
 
 
@@ -262,6 +246,6 @@ def test_no_message_carries_the_patient():
 
 
 def test_axial_rows_run_to_the_patients_left():
-    _, grid = volume_grid(ct_series(orientation=AXIAL))
+    _, grid, _ = volume_grid(ct_series(orientation=AXIAL))
 
     assert grid.affine[0, 2] > 0

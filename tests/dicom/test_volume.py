@@ -191,7 +191,7 @@ def test_frames_of_two_phases_are_an_error(tmp_path):
         group.FrameContentSequence[0].TemporalPositionIndex = 1 + frame // 2
         group.PlanePositionSequence = groups[frame % 2].PlanePositionSequence
 
-    with pytest.raises(GeometryError, match=r"4 slices are at 2 positions.*TemporalPositionIndex"):
+    with pytest.raises(GeometryError, match="4 slices are at 2 positions"):
         read_series(write(image, tmp_path))
 
 

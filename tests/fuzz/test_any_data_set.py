@@ -7,7 +7,8 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.store.elements import ELEMENTS, SPECIFIC_CHARACTER_SET
+from node.part10 import SPECIFIC_CHARACTER_SET
+from node.store.elements import ELEMENTS
 from tests.builders.encoded import (
     EXPLICIT,
     IMPLICIT,
