@@ -272,11 +272,17 @@ class PlannedRun:
         Digest of each of them, in the same order: a later version of an instance under
         the same UID is not part of this run.
     inputs_digest
-        SHA-256 over `instance_digests`.
+        SHA-256 over `instance_digests` and `frames`.
     priority
         Of the run and its deliveries: higher ones come first.
     latency_budget_s
         Seconds from the complete study to the run's results; None: no budget.
+    frames
+        Of the one multi-frame image the numbers, from 1, of the frames that are the case; empty:
+        all of them.
+    volume
+        What tells the case from the other volumes of its series, such as ``"EchoTime 30"``;
+        empty where it is alone.
     """
 
     rule: str
@@ -290,6 +296,8 @@ class PlannedRun:
     destinations: tuple[str, ...]
     priority: int = 0
     latency_budget_s: float | None = None
+    frames: tuple[int, ...] = ()
+    volume: str = ""
 
     @property
     def key(self) -> str:

@@ -17,6 +17,11 @@ _MACROS = (
     "FrameContentSequence",
     "MRDiffusionSequence",
     "MREchoSequence",
+    "CardiacSynchronizationSequence",
+    "CTImageFrameTypeSequence",
+    "MRImageFrameTypeSequence",
+    "CTReconstructionSequence",
+    "DiffusionGradientDirectionSequence",
 )
 _BULKY = {Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence")}
 
@@ -78,7 +83,8 @@ def _flat(common: Dataset, shared: Dataset, own: Dataset) -> Dataset:
     frame = Dataset()
     frame.update(common)
     for macro in _MACROS:
-        items = own.get(macro) or shared.get(macro)
+        # The last macro is within one before it.
+        items = own.get(macro) or shared.get(macro) or frame.get(macro)
         if items:
             frame.update(items[0])
     return frame

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -27,6 +27,31 @@ ORIENTATION_TOLERANCE = 1e-3
 
 DUPLICATE_TOLERANCE_MM = 0.01
 """Slices that are nearer than this are at one position."""
+
+APART: Final = (
+    "StackID",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "EchoNumbers",
+    "EchoTime",
+    "EffectiveEchoTime",
+    "InversionTime",
+    "NominalPercentageOfCardiacPhase",
+    "TriggerTime",
+    "AcquisitionNumber",
+    "FrameAcquisitionNumber",
+    "ConvolutionKernel",
+    "FrameType",
+    "ImageType",
+    "DiffusionGradientOrientation",
+    "KVP",
+    "FlipAngle",
+    "FrameReferenceTime",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+)
+"""Attributes that tell the volumes of a series apart, the plainest first."""
 
 
 class Geometry(NamedTuple):
@@ -76,7 +101,7 @@ def volume_grid(headers: Sequence[Dataset]) -> Geometry:
     positions = np.array([required(ds, "ImagePositionPatient", 3) for ds in headers])
     distances = positions @ normal
     order = [int(index) for index in np.lexsort((*positions.T, distances))]
-    _check_positions_differ(len(headers), distances[order])
+    _check_positions_differ(headers, distances[order])
     plane = Plane(row, column, normal, spacing, (rows, columns))
     return Geometry(order, *stacked(positions[order], plane))
 
@@ -176,11 +201,14 @@ def _check_frame_of_reference(headers: Sequence[Dataset]) -> None:
         )
 
 
-def _check_positions_differ(slices: int, distances: Vectors) -> None:
+def _check_positions_differ(headers: Sequence[Dataset], distances: Vectors) -> None:
     """`distances`: shape (n,), mm along the normal, sorted."""
     positions = 1 + int(np.count_nonzero(np.diff(distances) > DUPLICATE_TOLERANCE_MM))
-    if positions != slices:
-        raise GeometryError(
-            f"ImagePositionPatient: {slices} slices are at {positions} positions; expected "
-            "one slice per position"
-        )
+    if positions == len(headers):
+        return
+    counts = {key: len({text(ds, key) for ds in headers if key in ds}) for key in APART}
+    hints = ", ".join(f"{key} has {count}" for key, count in counts.items() if count > 1)
+    raise GeometryError(
+        f"ImagePositionPatient: {len(headers)} slices are at {positions} positions; expected one "
+        f"slice per position{f' ({hints} values)' if hints else ''}"
+    )

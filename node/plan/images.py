@@ -56,6 +56,8 @@ REFORMAT: Final = frozenset(
 )
 """Words in ImageType that say: computed from slices that are a series of their own."""
 
+MONOCHROME: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
+
 SCREEN: Final = frozenset({"SCREEN", "CAPTURE", "DOSE", "PROT"})
 """Words in ImageType that say: a page for people, not an image of the patient."""
 
@@ -72,6 +74,8 @@ def why_no_image(instance: Instance) -> str | None:
         return f"a result of {MANUFACTURER} itself"
     if not all(_is_positive(attributes.get(keyword)) for keyword in ("Rows", "Columns")):
         return "not an image (Rows or Columns is absent)"
+    if (shown := code_of(attributes, "PhotometricInterpretation")) and shown not in MONOCHROME:
+        return f"a colour image (PhotometricInterpretation {shown})"
     words = _words(attributes)
     if "LOCALIZER" in words:
         return "localizer (ImageType)"

@@ -19,9 +19,10 @@ from node.config.model import Rule
 from node.domain import Instance, ModelSpec, Plan, PlannedRun, Series, digest_of
 from node.plan.late import Earlier, why_late
 from node.plan.match import first_failure
-from node.plan.series import summarise
+from node.plan.series import frames_of, summarise
 from node.plan.standing import used_instances
 from node.plan.values import series_label
+from node.plan.volumes import Divide, VolumeCase, as_one
 
 PRIORITIES: Final = {"routine": 0, "stat": 1}
 """`PlannedRun.priority` by the rule's word for it."""
@@ -35,6 +36,7 @@ def plan_study(
     models: Mapping[str, ModelSpec],
     config_digest: str,
     earlier: Earlier | None = None,
+    divide: Divide = as_one,
 ) -> Plan:
     """Decide what is done with a study; the same input gives the same plan, in any order.
 
@@ -48,6 +50,9 @@ def plan_study(
         reported in ``not_run``.
     earlier
         What the earlier revisions have come to; None for the first one.
+    divide
+        Tells the volumes of a series; asked only about series that a rule and a model of
+        volumes want, once each.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def plan_study(
         the same model for is run once, for the destinations of both, with the higher priority
         and the shorter latency budget.
     """
-    draft = _Draft(instances, earlier)
+    draft = _Draft(instances, earlier, divide)
     if not instances:
         draft.leave_out("the study has no instances")
     used, not_used = used_instances(instances)
@@ -85,22 +90,33 @@ class _Draft:
 
     instances: Sequence[Instance]
     earlier: Earlier | None
-    runs: dict[tuple[str, str, tuple[str, ...]], PlannedRun] = field(default_factory=dict)
+    divide: Divide
+    runs: dict[tuple[str, str, str], PlannedRun] = field(default_factory=dict)
     not_run: dict[str, None] = field(default_factory=dict)
     late: bool = False
+    _divided: dict[tuple[str, ...], tuple[Sequence[VolumeCase], Sequence[str]]] = field(
+        default_factory=dict
+    )
+
+    def volumes(self, series: Series) -> tuple[Sequence[VolumeCase], Sequence[str]]:
+        """Give the volumes of a series, and sentences about what is none of them."""
+        key = tuple(image.digest for image in series.instances)
+        if key not in self._divided:
+            self._divided[key] = self.divide(series)
+        return self._divided[key]
 
     def leave_out(self, sentence: str) -> None:
         """Say once why something is not done."""
         self.not_run[sentence] = None
 
-    def run(self, rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> None:
+    def run(self, rule: Rule, model: ModelSpec, series: Series, case: VolumeCase) -> None:
         """Plan a model on a case, or add what the rule asks for to the run there is."""
         run = _run(rule, model, series, case)
         if reason := why_late(run, rule, self.earlier, self.instances):
             self.late = True
             self.leave_out(reason)
             return
-        key = (run.model, run.series_instance_uid, run.sop_instance_uids)
+        key = (run.model, run.series_instance_uid, run.inputs_digest)
         known = self.runs.setdefault(key, run)
         self.runs[key] = replace(
             known,
@@ -110,20 +126,23 @@ class _Draft:
         )
 
 
-def _run(rule: Rule, model: ModelSpec, series: Series, case: Sequence[Instance]) -> PlannedRun:
-    case = sorted(case, key=lambda image: image.sop_instance_uid)
+def _run(rule: Rule, model: ModelSpec, series: Series, case: VolumeCase) -> PlannedRun:
+    images = sorted(case.instances, key=lambda image: image.sop_instance_uid)
+    digests = sorted(image.digest for image in images)
     return PlannedRun(
         rule=rule.name,
         model=model.name,
         model_version=model.version,
         model_digest=model.digest,
         series_instance_uid=series.series_instance_uid,
-        sop_instance_uids=tuple(image.sop_instance_uid for image in case),
-        instance_digests=tuple(image.digest for image in case),
-        inputs_digest=digest_of(*sorted(image.digest for image in case)),
+        sop_instance_uids=tuple(image.sop_instance_uid for image in images),
+        instance_digests=tuple(image.digest for image in images),
+        inputs_digest=digest_of(*digests, *map(str, case.frames)),
         destinations=tuple(dict.fromkeys(rule.send_to)),
         priority=PRIORITIES[rule.priority],
         latency_budget_s=rule.latency_budget_s,
+        frames=case.frames,
+        volume=case.label,
     )
 
 
@@ -152,33 +171,61 @@ def _apply(
             continue
         for one in series:
             place = f"{rule.name}, {series_label(one.series_instance_uid, one.attributes)}"
-            for case, reason in _cases(rule, models[name], select, one):
-                if reason is None:
-                    draft.run(rule, models[name], one, case)
+            for case in _cases(rule, models[name], select, one, draft):
+                if isinstance(case, str):
+                    draft.leave_out(f"{place}: {case}")
                 else:
-                    draft.leave_out(f"{place}: {reason}")
+                    draft.run(rule, models[name], one, case)
 
 
 def _cases(
-    rule: Rule, model: ModelSpec, select: Mapping[str, ConditionValue], series: Series
-) -> Iterator[tuple[Sequence[Instance], str | None]]:
-    """Yield each case with None, or no case with the reason why it is not one."""
-    if not model.per_image:
-        reason = _why_not(rule, model, select, series.attributes)
-        yield (series.instances if reason is None else (), reason)
+    rule: Rule,
+    model: ModelSpec,
+    select: Mapping[str, ConditionValue],
+    series: Series,
+    draft: _Draft,
+) -> Iterator[VolumeCase | str]:
+    """Yield each case, and the reasons why the others are none."""
+    if model.per_image:
+        yield from _images(rule, model, select, series)
         return
+    written = {name: one for name, one in rule.when.items() if name not in COMPUTED_FIELDS}
+    if reason := first_failure(written, series.attributes):
+        yield reason
+        return
+    volumes, refused = draft.volumes(series)
+    yield from refused
+    for volume in volumes:
+        of_volume = {"slices": volume.slices, "spacing_mm": volume.spacing_mm}
+        attributes = {
+            **series.attributes,
+            **{name: value for name, value in of_volume.items() if value is not None},
+        }
+        reason = _why_not(rule, model, select, attributes)
+        if reason is None:
+            yield volume
+        else:
+            yield f"{volume.label}: {reason}" if volume.label else reason
+
+
+def _images(
+    rule: Rule, model: ModelSpec, select: Mapping[str, ConditionValue], series: Series
+) -> Iterator[VolumeCase | str]:
+    """Yield each image that a model of single images reads, and counted reasons."""
     computed = {name: series.attributes.get(name) for name in COMPUTED_FIELDS}
     reasons: Counter[str] = Counter()
     for image in sorted(series.instances, key=lambda image: image.sop_instance_uid):
         attributes = {**computed, **image.attributes, "SOPClassUID": image.sop_class_uid}
         reason = _why_not(rule, model, select, attributes)
+        if reason is None and frames_of(image) > 1:
+            reason = f"NumberOfFrames is {frames_of(image)}; the model reads single images"
         if reason is None:
-            yield (image,), None
+            yield VolumeCase([image])
         else:
             reasons[reason] += 1
     total = len(series.instances)
     for reason, count in reasons.items():
-        yield (), reason if total == 1 else f"{count} of {total} images: {reason}"
+        yield reason if total == 1 else f"{count} of {total} images: {reason}"
 
 
 def _why_not(

@@ -112,7 +112,7 @@ def _series(images: Sequence[Instance]) -> Series:
     attributes: dict[str, Any] = {
         **images[0].attributes,
         "SOPClassUID": images[0].sop_class_uid,
-        "slices": sum(_frames(image) for image in images),
+        "slices": sum(frames_of(image) for image in images),
         "series_instances": len(images),
     }
     if (spacing := _spacing_mm(images)) is not None:
@@ -120,7 +120,8 @@ def _series(images: Sequence[Instance]) -> Series:
     return Series(images[0].series_instance_uid, attributes, tuple(images))
 
 
-def _frames(image: Instance) -> int:
+def frames_of(image: Instance) -> int:
+    """Frames of an image, 1 where it does not say."""
     value = next(iter(values_of(image.attributes.get("NumberOfFrames"))), None)
     number = number_of(value)
     return 1 if number is None else max(1, int(number))
@@ -128,7 +129,7 @@ def _frames(image: Instance) -> int:
 
 def _spacing_mm(images: Sequence[Instance]) -> float | None:
     """Median distance of neighbouring slices along their normal, or None if untold."""
-    if any(_frames(image) > 1 for image in images):
+    if any(frames_of(image) > 1 for image in images):
         written = values_of(images[0].attributes.get("SpacingBetweenSlices"))
         number = number_of(written[0]) if len(written) == 1 else None
         return abs(number) if number else None

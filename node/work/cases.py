@@ -52,7 +52,7 @@ def result_context(
         title=manifest.metadata.title,
         intended_use=manifest.metadata.intended_use,
         content_qualification=manifest.metadata.content_qualification,
-        series_description=manifest.output.series_description,
+        series_description=_described(manifest.output.series_description, run.volume),
         prefix=results.prefix,
         series_number=results.series_number_base + SERIES_NUMBERS_PER_RUN * run_number,
         node_version=__version__,
@@ -67,3 +67,8 @@ def device_uid(config: Config) -> str:
     """UID of this installation, the same as long as its AE title and serial number are."""
     serial_number = config.results.device_serial_number
     return derived_uid("device", config.receive.ae_title, serial_number)
+
+
+def _described(series_description: str, volume: str) -> str:
+    """Say which volume of the series a result is of, where there are several."""
+    return f"{series_description}, {volume}" if volume else series_description

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 
 from node import __version__
 from node.config.model import Config
-from node.dicom.header import lenient, read_header
+from node.dicom.file import read_header
+from node.dicom.header import lenient
 from node.domain import Artifact, Instance, ObjectForm, PlannedRun, ResultKind, Standing
 from node.encode.document import Author, Reference
 from node.encode.encoded import Encoded

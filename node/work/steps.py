@@ -37,12 +37,14 @@ from node.domain import (
     PlannedRun,
     ResultContext,
     ResultKind,
+    Series,
     Source,
     StudyState,
 )
 from node.encode.base import encode
 from node.errors import PermanentError, TransientError
 from node.plan.routing import plan_study
+from node.plan.volumes import Divide, VolumeCase, as_one
 from node.store.commitment import Commitments
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
@@ -57,6 +59,7 @@ from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
 from node.work.straight import on_slices, regular_volume
 from node.work.urgency import Budgets, deadline, place_in_queue
+from node.work.volumes import divide_series
 
 log = structlog.get_logger(__name__)
 
@@ -149,7 +152,7 @@ class Steps:
     def plan(self, study_instance_uid: str, revision: int) -> int:
         """Freeze the plan and return how many runs it has; a study nobody wants ends here."""
         with self._timed(study_instance_uid, revision, "plan", "") as step:
-            plan = self._drafted(study_instance_uid, revision)
+            plan = self._drafted(study_instance_uid, revision, self._divide)
             plan, repeats = without_repeats(self._ledger, plan)
             plan = self._index.store_plan(plan)
             sent_again = [
@@ -283,7 +286,10 @@ class Steps:
     def _end(self, study_instance_uid: str, revision: int, state: StudyState, reason: str) -> None:
         self._settlement.end(study_instance_uid, revision, state, reason)
 
-    def _drafted(self, study_instance_uid: str, revision: int) -> Plan:
+    def _divide(self, series: Series) -> tuple[Sequence[VolumeCase], Sequence[str]]:
+        return divide_series(series, self._files.instance)
+
+    def _drafted(self, study_instance_uid: str, revision: int, divide: Divide = as_one) -> Plan:
         return plan_study(
             study_instance_uid,
             revision,
@@ -292,13 +298,14 @@ class Steps:
             model_specs(self._catalogue),
             self._config_digest,
             earlier_runs(self._index, self._ledger, study_instance_uid, revision),
+            divide,
         )
 
     def _read(self, run: PlannedRun) -> Source:
         paths = [self._files.instance(digest) for digest in run.instance_digests]
         if model_spec(self._package(run)).per_image:
             return read_image(paths[0])
-        return read_series(paths)
+        return read_series(paths, run.frames)
 
     def _write_objects(
         self,

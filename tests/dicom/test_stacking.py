@@ -10,28 +10,9 @@ from node.dicom.volume import read_series
 from node.errors import GeometryError
 from tests.builders import ct_series, enhanced_ct, write
 from tests.builders.marked import mark, place_of
+from tests.builders.volumes import leaning, uneven
 
 OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, 0.8)
-
-
-def leaning(images, degrees, *, along=4):
-    """Shear a stack, as a tilted gantry does; `along` is 4 for columns, 1 for rows."""
-    axis = {4: slice(3, 6), 1: slice(0, 3)}[along]
-    positions = np.array([image.ImagePositionPatient for image in images], float)
-    distances = np.linalg.norm(positions - positions[0], axis=1)
-    for k, image in enumerate(images):
-        direction = np.array(image.ImageOrientationPatient, float)[axis]
-        way = distances[k] * np.tan(np.radians(degrees)) * direction
-        position = np.array(image.ImagePositionPatient, float) + way
-        image.ImagePositionPatient = [f"{value:.6f}"[:16] for value in position]
-    return images
-
-
-def uneven(images, distances_mm):
-    """Move the slices of a stack along z."""
-    for image, z in zip(images, distances_mm, strict=True):
-        image.ImagePositionPatient = [*image.ImagePositionPatient[:2], f"{30 + z:.4f}"]
-    return images
 
 
 STACKS = {
