@@ -21,6 +21,7 @@ _BOMS = (
 )
 _CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _JSON_START = re.compile(r"\s*(?:\{|\[\s*\{)")
 
 
@@ -133,7 +134,7 @@ def _intake(item: Any, where: str) -> Intake | TextError:
     return Intake(
         where,
         item.get("id"),
-        item["text"],
+        _LONE_SURROGATE.sub("\ufffd", item["text"]),
         item.get("modality"),
         item.get("body_part"),
         language,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nlp.change import change_between
 from nlp.concepts import concepts
@@ -27,21 +27,40 @@ from nlp.types import (
 _PRIORITY = {Section.ADDENDUM: 3, Section.IMPRESSION: 2, Section.FINDINGS: 1, Section.UNKNOWN: 1}
 _PARTIAL = frozenset({"large", "small", "acute", "tiny"})
 """A denial of these ("no large effusion") leaves room for the others."""
-Cluster = list[Observation]
+MOST_COMPARED = 100
+"""A mention is compared with so many things of its kind, which bounds the time for any text."""
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """Mentions of one thing, and one of each sort of them to compare with."""
+
+    all: list[Observation]
+    sorts: dict[tuple[object, ...], Observation]
+
+    def takes(self, each: Observation) -> bool:
+        """Add a mention if it may be of the same thing as all the others."""
+        key = _key(each)
+        if key not in self.sorts:
+            if not all(_same(other, each) for other in self.sorts.values()):
+                return False
+            if len(self.sorts) < MOST_COMPARED:
+                self.sorts[key] = each
+        self.all.append(each)
+        return True
 
 
 def merge(observations: Sequence[Observation]) -> list[Finding]:
     """Merge the observations of one report; findings come in order of the text."""
-    by_kind: dict[tuple[object, ...], list[Cluster]] = defaultdict(list)
+    by_kind: dict[tuple[object, ...], list[_Cluster]] = defaultdict(list)
     for each in observations:
         clusters = by_kind[_kind(each)]
-        for cluster in clusters:
-            if all(_same(other, each) for other in cluster):
-                cluster.append(each)
+        for cluster in clusters[:MOST_COMPARED]:
+            if cluster.takes(each):
                 break
         else:
-            clusters.append([each])
-    made = [_finding(each) for clusters in by_kind.values() for each in clusters]
+            clusters.append(_Cluster([each], {_key(each): each}))
+    made = [_finding(each.all) for clusters in by_kind.values() for each in clusters]
     return sorted(made, key=lambda finding: (finding.start, finding.end, finding.concept))
 
 
@@ -53,6 +72,13 @@ def _kind(each: Observation) -> tuple[object, ...]:
         each.assertion.experiencer,
         _PRIORITY.get(each.section, 0) > 0,
     )
+
+
+def _key(each: Observation) -> tuple[object, ...]:
+    """All that `_same` looks at."""
+    given = each.attributes
+    sizes = tuple(size.values_mm for size in each.sizes if not size.prior)
+    return given.laterality, given.sites, _is_denied(each), each.section, sizes
 
 
 def _same(one: Observation, other: Observation) -> bool:
@@ -80,7 +106,7 @@ def _narrowness(each: Observation) -> tuple[bool, bool]:
     return each.attributes.laterality is not None, bool(each.attributes.sites)
 
 
-def _finding(cluster: Cluster) -> Finding:
+def _finding(cluster: list[Observation]) -> Finding:
     ranked = sorted(cluster, key=_weight, reverse=True)
     deciding = ranked[0]
     agreeing = [each for each in ranked if _is_denied(each) == _is_denied(deciding)]
@@ -121,13 +147,13 @@ def _is_partial(each: Observation) -> bool:
     )
 
 
-def _all(cluster: Cluster, name: str) -> tuple[str, ...]:
+def _all(cluster: list[Observation], name: str) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(value for each in cluster for value in getattr(each.attributes, name))
     )
 
 
-def _sizes(cluster: Cluster, *, prior: bool) -> tuple[tuple[float, ...], ...]:
+def _sizes(cluster: list[Observation], *, prior: bool) -> tuple[tuple[float, ...], ...]:
     return tuple(
         dict.fromkeys(
             size.values_mm for each in cluster for size in each.sizes if size.prior == prior
@@ -135,9 +161,9 @@ def _sizes(cluster: Cluster, *, prior: bool) -> tuple[tuple[float, ...], ...]:
     )
 
 
-def _first_severity(cluster: Cluster) -> Severity | None:
+def _first_severity(cluster: list[Observation]) -> Severity | None:
     return next((s for each in cluster if (s := each.attributes.severity)), None)
 
 
-def _first_change(cluster: Cluster) -> Change | None:
+def _first_change(cluster: list[Observation]) -> Change | None:
     return next((each.change for each in cluster if each.change), None)

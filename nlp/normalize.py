@@ -79,6 +79,7 @@ class Folded:
 def _table() -> dict[int, str | int]:
     table: dict[int, str | int] = dict(SIMPLIFIED)
     table |= {code: " " for code in range(0x20)}
+    table |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
     table |= {code: " " for code in range(0x7F, 0xA1)}
     table |= {ord(each): "\n" for each in _BREAKS}
     table |= {ord(each): "-" for each in _DASHES}
