@@ -19,7 +19,8 @@ WORDS = [
     "no", "effusion", "nodule", "left", "5 mm", "x", "3.1 x 2 cm", "heart", "enlarged", "if", "(",
     ")", ",", ".", ";", ":", "\n", "FINDINGS:", "IMPRESSION:", "history of", "or", "and", "versus",
     "XXXX", "[**Name**]", "***", "recommend ct in 3 months", "未见", "结节", "\uff0c", "。", "右肺",
-    "大小约12mm×10mm", "\x00", "\u2028", "\ud800", "ﬁ", "İ", "\t", "\uff11\uff12\uff4d\uff4d", "previously", "?",
+    "大小约12mm×10mm", "\x00", "\u2028", "\ud800", "ﬁ", "İ", "\t", "\uff11\uff12\uff4d\uff4d",
+    "previously", "?",
 ]  # fmt: skip
 texts = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(WORDS), max_size=60).map("".join),
                   st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join))  # fmt: skip
@@ -101,7 +102,7 @@ def test_four_times_the_text_is_four_times_the_work(piece):
 
 
 def test_a_megabyte_gets_an_answer():
-    text = "The patient was seen.\n" * 50_000 + "There is a 5 mm nodule in the left lower lobe."
+    text = ("word " * 60 + "seen.\n") * 3_300 + "There is a 5 mm nodule in the left lower lobe."
 
     report = extract_findings(text)
 
