@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import registry
+from engines.catalogue import packages
 from engines.package import Package, load_package
 from engines.types import FloatArray
 
@@ -101,7 +102,7 @@ def main() -> None:
     table = Table(title=f"one call, {asked.threads} threads, median of {asked.rounds}")
     for column in ("model", "backend", "ms", "processor ms", "× onnx", "load s", "held MB"):
         table.add_column(column, justify="left" if column in ("model", "backend") else "right")
-    for package in registry.packages(asked.models).packages:
+    for package in packages(asked.models).packages:
         rows = measure(package, asked.rounds, asked.threads)
         for name, wall, busy in rows:
             held = held_elsewhere(package.root, name, asked.threads)

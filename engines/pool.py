@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engines import registry
-from engines.api import Backend, Box, Progress, Session
-from engines.errors import (
-    BackendUnavailable,
-    DeviceLost,
-    EngineError,
-    NotApplicable,
-    PackageError,
-)
+from engines.api import Backend, Progress
+from engines.catalogue import Catalogue, packages
+from engines.errors import NotApplicable, PackageError
 from engines.package import Package
 from engines.serving.coarse import coarse_pass
-from engines.serving.ladder import Rung, below, lasts, leads_elsewhere
 from engines.serving.lane import Lane
 from engines.serving.places import Places
-from engines.serving.warm import Warm, cost_mb, machine_memory_mb
-from engines.serving.watch import Watched
-from engines.serving.work import Work, on_device, on_host, sweeps
+from engines.serving.runner import Runner, Turn
+from engines.serving.warm import Warm, machine_memory_mb
 from engines.types import ClassificationResult, Provenance, Result, Volume
-
-Turn = tuple[int, float]
-"""Priority, and when it is due: as `Lane.hold` takes them."""
-
-CPU_OVERLAP = 0.25
-"""Largest overlap of windows on a CPU for packages with ``runtime.cpu: fast-only``."""
 
 
 class Pool:
@@ -85,7 +69,7 @@ class Pool:
         memory_mb: int | None = None,
         lanes: int = 1,
     ) -> None:
-        self._catalogue = registry.packages(models_dir)
+        self._catalogue = packages(models_dir)
         preferred = (
             backend
             if isinstance(backend, Sequence) and not isinstance(backend, str)
@@ -96,11 +80,10 @@ class Pool:
         on_cpu = self._places[0].device == "cpu"
         self._warm = Warm(memory_mb or (machine_memory_mb() // 2 if on_cpu else None))
         self._lane = Lane(lanes if on_cpu else 1)
-        self._rungs: dict[str, Rung] = {}
-        self._lost = ""
+        self._runner = Runner(self._places, self._warm, self._lane)
 
     @property
-    def catalogue(self) -> registry.Catalogue:
+    def catalogue(self) -> Catalogue:
         """The packages this pool can run, and what is wrong with the others."""
         return self._catalogue
 
@@ -172,9 +155,9 @@ class Pool:
         self._pass_gate(package, volumes, turn)
         first = coarse_pass(package, self._catalogue)
         if first is None or not volumes:
-            return self._run(package, volumes, turn)
+            return self._runner.run(package, volumes, turn)
         return first.then(
-            package, volumes[0], lambda each, region: self._run(each, volumes, turn, region)
+            package, volumes[0], lambda each, region: self._runner.run(each, volumes, turn, region)
         )
 
     def make_ready(self, names: Iterable[str], progress: Progress) -> Iterator[tuple[str, str]]:
@@ -211,14 +194,7 @@ class Pool:
     def preload(self, names: Iterable[str]) -> None:
         """Load the newest version of each package now rather than at its first run."""
         for name in names:
-            package = self._catalogue.get(name)
-            rung = self._rung(package)
-            while True:
-                try:
-                    with self._lane.hold(), self._session(package, rung):
-                        break
-                except EngineError as error:
-                    rung = self._below(package, rung, error)
+            self._runner.load(self._catalogue.get(name))
 
     def close(self) -> None:
         """Close every session; the pool cannot be used after it."""
@@ -235,75 +211,13 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _run(
-        self,
-        package: Package,
-        volumes: Sequence[Volume],
-        turn: Turn,
-        region: Box | None = None,
-    ) -> tuple[Result, Provenance]:
-        rung = self._rung(package)
-        while True:
-            try:
-                work = self._ready(package, rung, volumes, region)
-                return self._attempt(package, rung, work, turn)
-            except DeviceLost as error:
-                self._lost = str(error)
-                raise
-            except EngineError as error:
-                rung = self._below(package, rung, error)
-
-    def _attempt(
-        self, package: Package, rung: Rung, work: Work, turn: Turn
-    ) -> tuple[Result, Provenance]:
-        with ExitStack() as held:
-            held.enter_context(self._lane.hold(*turn))
-            session = held.enter_context(self._session(package, rung))
-            limit_s = package.manifest.runtime.timeout_s
-            # A sweep computes while its slabs are read: the lane is free after the last one.
-            watched = Watched(session, package.name, limit_s, swept=held.close)
-            result = work.run(watched, held.close)
-        place = self._places[rung.place]
-        provenance = Provenance(
-            model=package.name,
-            version=package.version,
-            weights_sha256=package.manifest.model.sha256,
-            backend=place.backend.name,
-            device=place.device,
-            seconds=watched.seconds,
-            notes=(*place.notes, *rung.notes, *getattr(session, "notes", ()), *work.notes),
-        )
-        return result, provenance
-
-    def _ready(
-        self, package: Package, rung: Rung, volumes: Sequence[Volume], region: Box | None
-    ) -> Work:
-        """Get a run ready, all of it that needs no model."""
-        fast = self._check_device(package, rung)
-        notes: tuple[str, ...] = fast
-        task = registry.task(package.manifest.model.task)
-        if self._on_device(package, rung):
-            found = on_device(task, package, volumes, rung.batch, region)
-            if not isinstance(found, str):
-                return found
-            notes = (f"swept on the host: {found}", *fast)
-        overlap = CPU_OVERLAP if fast else None
-        return on_host(
-            task, package, volumes, rung.batch, region, most_overlap=overlap, notes=notes
-        )
-
-    def _on_device(self, package: Package, rung: Rung) -> bool:
-        """Whether the whole sweep is to be done on the device."""
-        able = rung.on_device and self._places[rung.place].labels_on_device
-        return able and sweeps(package, registry.task(package.manifest.model.task))
-
     def _pass_gate(self, package: Package, volumes: Sequence[Volume], turn: Turn) -> None:
         """Ask the package's classifier, if it has one, whether the image is for this model."""
         gate = package.manifest.gate
         if gate is None:
             return
         # Not `run`: a gate has no gate, so two packages cannot wait for each other.
-        said, by = self._run(self._catalogue.get(gate.package), volumes, turn)
+        said, by = self._runner.run(self._catalogue.get(gate.package), volumes, turn)
         if not isinstance(said, ClassificationResult):
             raise PackageError(f"gate {gate.package} of {package.name} is no classifier")
         if said.predicted in gate.refuse:
@@ -313,48 +227,5 @@ class Pool:
                 f"{package.name} does not read"
             )
 
-    def _session(self, package: Package, rung: Rung) -> AbstractContextManager[Session]:
-        """Give the package's session, loaded if it is not warm; for holders of the lane."""
-        if self._lost:
-            raise DeviceLost(f"the device was lost before: {self._lost}")
-        self._check_device(package, rung)
-        place = self._places[rung.place]
-        load: Callable[..., Session] = place.backend.load
-        asked = {} if rung.precision is None else {"precision": rung.precision}
-        return self._warm.use(
-            (package.digest, rung.place, rung.precision),
-            cost_mb(package, place.device),
-            partial(load, package, device=place.device, **asked),
-        )
 
-    def _rung(self, package: Package) -> Rung:
-        return self._rungs.get(package.digest) or Rung(0, package.manifest.infer.batch)
-
-    def _below(self, package: Package, rung: Rung, error: EngineError) -> Rung:
-        """Give the next way to run a package, kept where memory has forced it; else raise."""
-        batch = package.manifest.infer.batch
-        found = below(rung, error, batch, on_device=self._on_device(package, rung))
-        if found is None and leads_elsewhere(error) and (place := self._places.get(rung.place + 1)):
-            why = f"{place} instead of {self._places[rung.place]}: {error}"
-            found = Rung(rung.place + 1, batch, notes=(*rung.notes, why))
-        if found is None:
-            raise error
-        if lasts(error):
-            self._rungs[package.digest] = found
-        return found
-
-    def _check_device(self, package: Package, rung: Rung) -> tuple[str, ...]:
-        """Apply ``runtime.cpu``; returns what the result's provenance must say about it."""
-        policy = package.manifest.runtime.cpu
-        if self._places[rung.place].device != "cpu" or policy == "allowed":
-            return ()
-        if policy == "never":
-            raise BackendUnavailable(f"{package.name} does not allow the CPU (runtime.cpu: never)")
-        infer_ = package.manifest.infer
-        overlap = 0.5 if infer_.overlap is None else infer_.overlap
-        if infer_.mode != "sliding_window" or overlap <= CPU_OVERLAP:
-            return ()
-        return (f"windows overlap by {CPU_OVERLAP} instead of {overlap} on the CPU",)
-
-
-__all__ = ["CPU_OVERLAP", "Pool"]
+__all__ = ["Pool"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from engines import registry
+from engines.checks import verify
 from engines.errors import BackendUnavailable, PackageError
 from engines.importing.bundle import read_bundle
 from engines.importing.draft import LPS, Document, Draft
@@ -99,7 +99,7 @@ def import_model(source: Path, out: Path) -> Imported:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
         made = Path(folder) / "package"
         _write(made, draft, content, example, expected)
-        if findings := registry.verify(load_package(made)):
+        if findings := verify(load_package(made)):
             raise PackageError("the exported graph is not the network:\n" + "\n".join(findings))
         made.rename(out)
     notes = [*draft.notes]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engines.api import Box
+from engines.catalogue import Catalogue
 from engines.errors import PackageError
 from engines.package import Package
 from engines.package.manifest import Coarse
-from engines.registry import Catalogue
 from engines.tasks.region import found
 from engines.types import Provenance, Result, SegmentationResult, Volume
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engines.registry import Catalogue
+from engines.catalogue import Catalogue
 from node import __version__
 from node.app.stores import Stores, utc_now
 from node.config.load import config_digest

@@ -17,9 +17,10 @@ from engines.bench import Rounds, floating_point_operations, measure, peak_gflop
 from engines.bench.monai import MonaiStopwatch, is_installed
 from engines.bench.phantom import phantom
 from engines.bench.stages import STAGES
+from engines.catalogue import packages
 from engines.errors import BackendUnavailable, EngineError
 from engines.package import Package
-from engines.registry import availability, packages
+from engines.registry import availability
 from engines.types import Volume
 from node.cli.options import models_options, read_config
 from node.dicom.image import read_image

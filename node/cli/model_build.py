@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from engines.catalogue import packages
 from engines.errors import EngineError
 from engines.package import Package
-from engines.registry import packages
 from node.cli.options import models_options, read_config
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import click
 
 from engines.backends.kserve.naming import served_name
 from engines.backends.kserve.repository import write_model
+from engines.catalogue import packages
 from engines.errors import EngineError
-from engines.registry import packages
 from node.cli.options import models_options, read_config
 
 

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from engines.catalogue import Catalogue, asked_by, packages
+from engines.checks import Check
+from engines.checks import checks as checks_of
 from engines.errors import EngineError
 from engines.package import Package
-from engines.registry import Catalogue, Check, asked_by, availability, packages
-from engines.registry import checks as checks_of
+from engines.registry import availability
 from node.cli.model_bench import bench
 from node.cli.model_build import build
 from node.cli.model_import import import_command

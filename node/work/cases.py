@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engines.catalogue import Catalogue
 from engines.package import Package
-from engines.registry import Catalogue
 from engines.types import Provenance
 from node import __version__
 from node.config.model import Config

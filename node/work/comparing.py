@@ -10,8 +10,8 @@ from io import BytesIO
 import structlog
 from pydicom.dataset import Dataset
 
+from engines.catalogue import Catalogue
 from engines.errors import EngineError
-from engines.registry import Catalogue
 from engines.types import Code
 from nlp.concepts import concepts
 from node.config.model import Config

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import yaml
 
-from engines import registry
+from engines.checks import checks, verify
 from engines.errors import PackageError
 from engines.package import load_package, manifest_json_schema
 from tests.engines import builders
@@ -241,13 +241,13 @@ def with_case(folder: Path, given, expected) -> None:
 def test_a_package_that_gives_its_known_answers_verifies(folder):
     image = builders.noise(1, 1, 3, 4, 5)
     with_case(folder, image, np.concatenate([image * 0, 20 * image - 10], axis=1))
-    assert registry.verify(load_package(folder)) == []
+    assert verify(load_package(folder)) == []
 
 
 def test_a_package_that_gives_other_answers_says_by_how_much(folder):
     image = np.ones((1, 1, 3, 4, 5), np.float32)
     with_case(folder, image, np.concatenate([image * 0, image * 10.5], axis=1))
-    (finding,) = registry.verify(load_package(folder))
+    (finding,) = verify(load_package(folder))
     line = line_of(folder, "- case.npz")
     assert finding == (
         f"manifest.yaml:{line}: selftest.cases.0: case.npz: the output is off by 0.5; "
@@ -257,12 +257,12 @@ def test_a_package_that_gives_other_answers_says_by_how_much(folder):
 
 def test_a_pickle_in_a_self_test_is_a_finding_and_not_run(folder):
     with_case(folder, np.array([{"code": "any"}], dtype=object), np.zeros(1))
-    (finding,) = registry.verify(load_package(folder))
+    (finding,) = verify(load_package(folder))
     assert "selftest.cases.0: case.npz: is not an npz with numeric arrays" in finding
 
 
 def test_a_package_without_cases_says_so(folder):
-    (finding,) = registry.verify(load_package(folder))
+    (finding,) = verify(load_package(folder))
     assert "has no cases" in finding
 
 
@@ -270,7 +270,7 @@ def test_a_graph_that_differs_from_the_manifest_is_a_finding_per_difference(tmp_
     model = builders.network(ndim=2, channels=2, classes=2, name_out="other")
     package = builders.package(tmp_path / "t", model=model)
     where = f"manifest.yaml:{line_of(package.root, 'file: model.onnx')}: model.file"
-    assert registry.verify(package) == [
+    assert verify(package) == [
         f"{where}: input 'image' has 4 axes, not 5",
         f"{where}: has outputs 'other'; the manifest names 'logits'",
     ]
@@ -278,7 +278,7 @@ def test_a_graph_that_differs_from_the_manifest_is_a_finding_per_difference(tmp_
 
 def test_operators_outside_the_standard_are_refused(tmp_path):
     package = builders.package(tmp_path / "t", model=builders.network(domain="com.example"))
-    (finding,) = registry.verify(package)
+    (finding,) = verify(package)
     line = line_of(package.root, "file: model.onnx")
     assert finding == (
         f"manifest.yaml:{line}: model.file: uses operators outside the ONNX standard: com.example"
@@ -289,21 +289,21 @@ def test_weights_in_other_files_are_refused(tmp_path):
     model = onnx.load_from_string(builders.network(kind="threshold"))
     onnx.external_data_helper.set_external_data(model.graph.initializer[0], "/etc/passwd")
     package = builders.package(tmp_path / "t", model=model.SerializeToString())
-    (finding,) = registry.verify(package)
+    (finding,) = verify(package)
     assert "keeps weights in other files" in finding
 
 
 @pytest.mark.parametrize("content", [b"no model", b"", b"\xff" * 40, b"\x3a\x7f"])
 def test_a_file_that_is_no_graph_is_refused(tmp_path, content):
     package = builders.package(tmp_path / "t", model=content or b" ")
-    assert registry.verify(package)
+    assert verify(package)
 
 
 def test_a_model_file_changed_after_loading_is_a_finding_at_its_hash(folder):
     package = load_package(folder)
     (folder / "model.onnx").write_bytes(builders.network())
 
-    (check,) = registry.checks(package)
+    (check,) = checks(package)
 
     assert check.name == "hash"
     (finding,) = check.findings
@@ -315,7 +315,7 @@ def test_every_check_of_a_good_package_is_named(folder):
     image = builders.noise(1, 1, 3, 4, 5)
     with_case(folder, image, np.concatenate([image * 0, 20 * image - 10], axis=1))
 
-    done = list(registry.checks(load_package(folder)))
+    done = list(checks(load_package(folder)))
 
     assert [check.name for check in done] == ["hash", "graph", "load", "self-test"]
     assert not any(check.findings for check in done)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines import registry
+from engines.catalogue import packages
 from engines.errors import BackendUnavailable, PackageError
 from tests.engines import builders
 
@@ -38,7 +39,7 @@ def test_a_bad_package_does_not_stop_the_others(tmp_path):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "model.onnx").touch()
 
-    found = registry.packages(tmp_path)
+    found = packages(tmp_path)
 
     assert [package.name for package in found.packages] == ["tiny"]
     assert set(found.errors) == {"broken", "dreaming", "bare"}
@@ -49,7 +50,7 @@ def test_a_bad_package_does_not_stop_the_others(tmp_path):
 def test_the_same_package_twice_is_an_error_of_the_second(tmp_path):
     builders.package(tmp_path / "a")
     builders.package(tmp_path / "b")
-    found = registry.packages(tmp_path)
+    found = packages(tmp_path)
     assert len(found.packages) == 1
     assert str(found.errors["b"]) == "tiny@1.0.0 is already in a"
 
@@ -57,7 +58,7 @@ def test_the_same_package_twice_is_an_error_of_the_second(tmp_path):
 def test_the_newest_release_is_the_default(tmp_path):
     for number, version in enumerate(["1.10.0", "1.9.0", "2.0.0-rc.1", "1.10.0-rc.2"]):
         builders.package(tmp_path / str(number), metadata__version=version)
-    found = registry.packages(tmp_path)
+    found = packages(tmp_path)
     assert found.get("tiny").version == "1.10.0"
     assert found.get("tiny", "2.0.0-rc.1").version == "2.0.0-rc.1"
     assert [package.version for package in found.packages] == [
@@ -70,7 +71,7 @@ def test_the_newest_release_is_the_default(tmp_path):
 
 def test_a_package_that_is_not_there_names_those_that_are(tmp_path):
     builders.package(tmp_path / "a")
-    found = registry.packages(tmp_path)
+    found = packages(tmp_path)
     with pytest.raises(PackageError, match=r"no model package big; installed: tiny@1\.0\.0"):
         found.get("big")
     with pytest.raises(PackageError, match=r"no model package tiny@3\.0\.0"):
@@ -79,7 +80,7 @@ def test_a_package_that_is_not_there_names_those_that_are(tmp_path):
 
 def test_a_models_folder_that_is_none_is_an_error(tmp_path):
     with pytest.raises(PackageError, match="is not a folder"):
-        registry.packages(tmp_path / "none")
+        packages(tmp_path / "none")
 
 
 def test_no_weights_are_kept_by_a_catalogue(tmp_path):

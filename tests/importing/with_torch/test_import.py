@@ -15,6 +15,7 @@ from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import UNet
 
 from engines import registry
+from engines.checks import verify
 from engines.errors import PackageError
 from engines.importing import import_model
 from engines.importing.draft import axes_of
@@ -102,7 +103,7 @@ def test_a_bundle_passes_verification_and_its_axes_are_free(tmp_path):
     made = import_model(tmp_path / "bundle", tmp_path / "package")
     package = load_package(made.root)
     assert made.kind == "monai-bundle"
-    assert registry.verify(package) == []
+    assert verify(package) == []
     session = registry.backend("onnx", threads=1).load(package, device="cpu")
     output = session.run({"image": np.zeros((2, 1, 8, 16, 24), np.float32)})["logits"]
     session.close()
