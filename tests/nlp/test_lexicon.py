@@ -93,8 +93,9 @@ def test_every_concept_is_found_in_its_positive_tests_and_not_in_its_negative_on
     ] == []
 
 
-def test_the_chinese_lexicon_has_its_size_and_nothing_without_tests():
-    cues, named = RAW["zh"]["cues"], RAW["zh"]["concepts"]
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_lexicon_has_its_size_and_nothing_without_tests(language):
+    cues, named = RAW[language]["cues"], RAW[language]["concepts"]
     entries = [*((cue["id"], cue) for cue in cues), *named.items()]
 
     assert [
