@@ -13,9 +13,9 @@ It may be killed at any line and run again; the same report gives the same objec
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from threading import Event, Thread
 
 import structlog
@@ -124,8 +124,8 @@ class ReportDesk:
         for row in rows:
             if self._stop.is_set():
                 break
-            with self._trying(row, "read report"):
-                read_report(self._files, self._reports, row, row.modality)
+            read = partial(read_report, self._files, self._reports, row, row.modality)
+            self._try(row, "read report", read)
         return len(rows)
 
     def _join(self) -> int:
@@ -133,8 +133,7 @@ class ReportDesk:
         for row, studies in matches:
             if self._stop.is_set():
                 break
-            with self._trying(row, "join report"):
-                self._join_one(row, studies)
+            self._try(row, "join report", partial(self._join_one, row, studies))
         return len(matches)
 
     def _join_one(self, row: ReportRow, studies: list[str]) -> None:
@@ -191,25 +190,26 @@ class ReportDesk:
         STEP_SECONDS.labels(step="compare reports").observe(time.perf_counter() - began)
         self._readings.finish(row, compared)
 
-    @contextmanager
-    def _trying(self, row: ReportRow, step: str) -> Iterator[None]:
+    def _try(self, row: ReportRow, step: str, action: Callable[[], None]) -> None:
         """One try of one step of one report: what will fail again ends in its reason."""
         if self._reports.begin(row) > TRIES:
-            self._reports.set_state(row, ReportState.FAILED, _GIVEN_UP)
+            self._fail(row, _GIVEN_UP)
             return
         began = time.perf_counter()
         try:
-            yield
+            action()
         except Exception as error:
             if worth_retrying(error):
                 raise
-            problem = _problem(error, step)
-            self._reports.set_state(row, ReportState.FAILED, problem)
-            log.warning(
-                "report.failed", report=row.report_key[:12], revision=row.revision, reason=problem
-            )
+            self._fail(row, _problem(error, step))
         else:
             STEP_SECONDS.labels(step=step).observe(time.perf_counter() - began)
+
+    def _fail(self, row: ReportRow, problem: str) -> None:
+        self._reports.set_state(row, ReportState.FAILED, problem)
+        log.warning(
+            "report.failed", report=row.report_key[:12], revision=row.revision, reason=problem
+        )
 
 
 def _problem(error: Exception, step: str) -> str:
