@@ -35,7 +35,7 @@ _NOT_WALKED: Final = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")
 """Explicit VR Big Endian and Deflated Explicit VR Little Endian."""
 
 _LONG_VR: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_SHORT_VR: Final = frozenset(
+SHORT_VR: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
 """VRs with a length field of 32 and of 16 bits (PS3.5 Section 7.1.2)."""
@@ -100,7 +100,7 @@ def element_at(window: bytes, offset: int, implicit: bool) -> tuple[int, bytes |
         group, element, length = _IMPLICIT.unpack_from(window, offset)
         return group << 16 | element, None, length, offset + 8
     group, element, vr, length = EXPLICIT.unpack_from(window, offset)
-    if vr in _SHORT_VR:
+    if vr in SHORT_VR:
         return group << 16 | element, vr, length, offset + 8
     if vr not in _LONG_VR:
         raise Unsure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from threading import Event
 
@@ -59,6 +60,8 @@ def run_receive(config: Config, stop: Event, slot: int = 0) -> None:
         scp = StorageScp(
             config.receive, keeper, commitment=commitment, slot=slot, shared_folder=shared
         )
+        # What is there now stays for good: the collector need not look at it for every few images.
+        gc.freeze()
         scp.start()
         wait_for(stop)
         scp.stop()

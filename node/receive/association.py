@@ -55,8 +55,9 @@ log = structlog.get_logger(__name__)
 
 BUFFER_BUDGET: Final = 32 * 2**20
 SMALLEST_BUFFER: Final = 65536
-LARGEST_BUFFER: Final = 2**20
-"""Bytes: all associations together read into the budget, each into a part of it."""
+LARGEST_BUFFER: Final = 2**18
+"""Bytes: all associations together read into the budget, each into a part of it. What is larger
+leaves the processor's cache before it is written, and lets the disk wait for it."""
 MOST_UNWRITTEN: Final = 256
 """Fragments that wait to be written: tiny ones take more memory than their bytes."""
 _ABORT_BY_USER: Final = 0

@@ -19,10 +19,11 @@ from node.store.commit import Committer, Shelved
 from node.store.file_meta import file_meta
 from node.store.files import PARTS, Files
 from node.store.group_sync import GroupSync
-from node.store.header import Header, header_of
+from node.store.header import Header, header_begun, header_of
 from node.store.index import Index
 from node.store.leftover import Content
 from node.store.part import Part
+from node.store.scanner import WINDOW_BYTES
 from node.store.space import Space
 from node.store.standing import Arrival, Receipt, Verdict
 
@@ -164,6 +165,8 @@ class Receiving:
         part.append([meta])
         self._meta_bytes = len(meta)
         self._bytes = 0
+        self._looked = False
+        self._header: Header | None = None
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append fragments of the encoded data set; they may be overwritten after the call.
@@ -183,11 +186,15 @@ class Receiving:
                 "(receive.max_object_bytes)",
             )
         self._part.append(fragments)
+        if not self._looked and self._meta_bytes + self._bytes >= WINDOW_BYTES:
+            # While the peer sends the rest there is time: nobody waits for the answer yet.
+            self._looked = True
+            self._header = header_begun(self._part.descriptor, self._meta_bytes + self._bytes)
 
     def finish(self) -> Future[Receipt]:
         """Make the whole data set durable; after return its sender may forget it.
 
-        Full durability: file synced, named as whole, folder synced, in this order. A crash
+        Full durability: named as whole, file synced, folder synced, in this order. A crash
         before the end leaves the sender without an answer, and it sends again; a crash after it
         leaves a file that the next start records. Relaxed: the same without the syncs.
 
@@ -229,7 +236,7 @@ class Receiving:
 
     def _checked_header(self) -> Header:
         try:
-            header = header_of(self._part.descriptor)
+            header = self._header or header_of(self._part.descriptor)
         except PermanentError as error:
             raise RejectedInstance(Status.CANNOT_UNDERSTAND, str(error)) from error
         for keyword, requested, found in (

@@ -1,8 +1,9 @@
 """Association requests: who asks for what, and what the node accepts (PS3.8 Section 9.3.2).
 
-pynetdicom decodes the request, negotiates and encodes the answer; what it made of a request
-is remembered, because senders that open an association for every image send the same one
-again and again, and a long one takes pynetdicom a tenth of a second.
+What a usual request asks for is read and answered here as pynetdicom would. Everything else
+pynetdicom decodes, negotiates and answers, for which a long one takes it a tenth of a second.
+An answer is remembered: senders that open an association for every image send the same request
+again and again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from node.receive.admission import (
     Rejection,
 )
 from node.receive.pdu import INVALID_PARAMETER, PDU_HEADER
+from node.receive.proposal import Proposal, encode_answer, read_proposal
 from node.receive.sop_classes import RETIRED_STORAGE
 
 FIXED_PART: Final = struct.Struct(">HH16s16s32s")
@@ -42,6 +44,10 @@ _VARIABLE_ITEMS: Final = PDU_HEADER.size + FIXED_PART.size
 _REMEMBERED: Final = 64
 _LONGEST_REMEMBERED: Final = 32768
 _PROTOCOL_VERSION_1: Final = 0x0001
+_ACCEPTED: Final = 0
+_NO_ABSTRACT_SYNTAX: Final = 3
+_NO_TRANSFER_SYNTAX: Final = 4
+"""Results of a presentation context (PS3.8 Table 9-18)."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,13 @@ class Negotiator:
             push_model = build_context(PUSH_MODEL)
             push_model.scu_role = push_model.scp_role = True
             self._supported.append(push_model)
+        self._transfer_syntaxes = {
+            str(context.abstract_syntax): tuple(map(str, context.transfer_syntax or ()))
+            for context in self._supported
+        }
+        items = self._encode([], [])[_VARIABLE_ITEMS:]
+        length_of_name = len(APPLICATION_CONTEXT) + struct.calcsize(">BxH")
+        self._name, self._user_information = items[:length_of_name], items[length_of_name:]
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, Agreement] = OrderedDict()
 
@@ -163,7 +176,11 @@ class Negotiator:
             if known is not None:
                 self._known.move_to_end(items)
                 return known
-        agreement = self._negotiate(request)
+        proposal = read_proposal(items)
+        if proposal is None:
+            agreement = self.negotiate_with_pynetdicom(request)
+        else:
+            agreement = self._agree(proposal)
         if isinstance(agreement, Agreement) and len(items) <= _LONGEST_REMEMBERED:
             with self._lock:
                 self._known[items] = agreement
@@ -171,7 +188,32 @@ class Negotiator:
                     self._known.popitem(last=False)
         return agreement
 
-    def _negotiate(self, request: AssociateRequest) -> Agreement | Rejection:
+    def _agree(self, proposal: Proposal) -> Agreement:
+        contexts = {}
+        answers = []
+        for context_id, (abstract, proposed, first) in sorted(proposal.contexts.items()):
+            supported = self._transfer_syntaxes.get(abstract)
+            chosen = next((one for one in supported or () if one in proposed), None)
+            if chosen is not None:
+                contexts[context_id] = Context(abstract, chosen)
+                answers.append(encode_answer(context_id, _ACCEPTED, chosen))
+            else:
+                why = _NO_ABSTRACT_SYNTAX if supported is None else _NO_TRANSFER_SYNTAX
+                answers.append(encode_answer(context_id, why, first))
+        return Agreement(
+            contexts,
+            proposal.max_pdu_bytes,
+            b"".join((self._name, *answers, self._user_information)),
+        )
+
+    def negotiate_with_pynetdicom(self, request: AssociateRequest) -> Agreement | Rejection:
+        """Decide on the presentation contexts of any request.
+
+        Raises
+        ------
+        ProtocolError
+            If the request cannot be decoded.
+        """
         primitive = _decode(request.pdu)
         if primitive.application_context_name != APPLICATION_CONTEXT:
             return Rejection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 IMPLEMENTATION_CLASS_UID = "2.25.147964205186410929911346430346110284365"
 IMPLEMENTATION_VERSION_NAME = "WETREAD"
@@ -16,17 +17,24 @@ def file_meta(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae_title: str
 ) -> bytes:
     """Encode preamble and File Meta Information for a received data set, values as they are."""
-    group = b"".join(
-        (
-            _VERSION,
-            _element(0x0002, b"UI", sop_class_uid, b"\x00"),
-            _element(0x0003, b"UI", sop_instance_uid, b"\x00"),
-            _element(0x0010, b"UI", transfer_syntax_uid, b"\x00"),
-            _IMPLEMENTATION,
-            _element(0x0016, b"AE", calling_ae_title, b" "),
-        )
+    before, after = _around(sop_class_uid, transfer_syntax_uid, calling_ae_title)
+    instance = _element(0x0003, b"UI", sop_instance_uid, b"\x00")
+    length = len(before) + len(instance) + len(after)
+    return b"".join((_PREAMBLE, _GROUP_LENGTH, struct.pack("<L", length), before, instance, after))
+
+
+@lru_cache(256)
+def _around(
+    sop_class_uid: str, transfer_syntax_uid: str, calling_ae_title: str
+) -> tuple[bytes, bytes]:
+    """Encode what is the same for many instances: before and after the SOP Instance UID."""
+    before = _VERSION + _element(0x0002, b"UI", sop_class_uid, b"\x00")
+    after = (
+        _element(0x0010, b"UI", transfer_syntax_uid, b"\x00")
+        + _IMPLEMENTATION
+        + _element(0x0016, b"AE", calling_ae_title, b" ")
     )
-    return b"".join((_PREAMBLE, _GROUP_LENGTH, struct.pack("<L", len(group)), group))
+    return before, after
 
 
 def _element(element: int, vr: bytes, text: str, pad: bytes) -> bytes:

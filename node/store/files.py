@@ -41,6 +41,7 @@ class Files:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self._prefix = f"{data_dir}{os.sep}"
         for folder in (PARTS, INSTANCES, RESULTS):
             (data_dir / folder).mkdir(parents=True, exist_ok=True)
         (data_dir / REPORTS).mkdir(mode=0o700, exist_ok=True)
@@ -88,6 +89,10 @@ class Files:
     def path(self, relative: str) -> Path:
         """Absolute path of a file the index names."""
         return self.data_dir / relative
+
+    def name(self, relative: str) -> str:
+        """Return `path` as text, for what is done for each image."""
+        return f"{self._prefix}{relative}"
 
     def instance(self, digest: str) -> Path:
         """Absolute path of a received instance, wherever this version or 0.1 has put it.

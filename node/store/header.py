@@ -6,14 +6,15 @@ import hashlib
 import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from node.errors import PermanentError
 from node.store.columns import MAX_UID_LENGTH
-from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
+from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Unsure, Value
 from node.store.parser import read_values
 from node.store.scanner import WINDOW_BYTES, scan
 
@@ -62,14 +63,48 @@ def header_of(descriptor: int) -> Header:
     OSError
         If the file cannot be read.
     """
-    values = scan(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
-    if values is not None and all(word in values for word in IDENTIFIERS):
-        return header_of_values(values)
+    found = _scanned(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
+    if found is not None:
+        return found
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         return read_header(file)
 
 
+def header_begun(descriptor: int, size: int) -> Header | None:
+    """Read them of a file while the rest of it is on its way; None where `header_of` must.
+
+    Parameters
+    ----------
+    size
+        Bytes that are written.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+
+    def read_at(offset: int) -> bytes:
+        # A shorter piece would mean that the file ends there.
+        if offset + WINDOW_BYTES > size:
+            raise Unsure
+        return os.pread(descriptor, WINDOW_BYTES, offset)
+
+    try:
+        return _scanned(read_at)
+    except PermanentError:
+        return None
+
+
+def _scanned(read_at: Callable[[int], bytes]) -> Header | None:
+    values = scan(read_at)
+    if values is None or not all(word in values for word in IDENTIFIERS):
+        return None
+    return header_of_values(values)
+
+
+@lru_cache(64)
 def patient_digest(patient_id: str, issuer: str) -> str:
     """Return SHA-256 in hex over PatientID and its issuer; "" without a PatientID.
 

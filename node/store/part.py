@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,28 +23,29 @@ MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
 HALF = ".part"
 WHOLE = ".whole"
-WRITTEN_EARLY = 384 << 10
+WRITTEN_EARLY = 256 << 10
 """So many bytes, and the disk begins with them while the rest is on its way."""
 
 
 class Part:
     """One file being received. Used by one thread at a time.
 
+    Names are text here: for each image, `pathlib` takes longer to put them together than the
+    file system to look them up.
+
     Attributes
     ----------
-    path
-        Its name in ``parts/``.
     place
         Its name in ``instances/``, relative to the data directory; "" before it has one.
     """
 
     def __init__(
-        self, files: Files, path: Path, descriptor: int = -1, *, durable: bool = False
+        self, files: Files, path: Path | str, descriptor: int = -1, *, durable: bool = False
     ) -> None:
         self._files = files
-        self.path = path
+        self._name = os.fspath(path)
         self.place = ""
-        self._target: Path | None = None
+        self._target = ""
         self._replaces = False
         self._durable = durable
         self._size = 0
@@ -68,10 +68,15 @@ class Part:
         OSError
             If the disk is full or fails.
         """
-        name = f"{own_prefix(INSTANCES)}{slot}-{uuid.uuid4().hex}{HALF}"
-        path = files.data_dir / PARTS / name
+        name = f"{own_prefix(INSTANCES)}{slot}-{os.urandom(16).hex()}{HALF}"
+        path = files.name(f"{PARTS}/{name}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         return cls(files, path, descriptor, durable=durable)
+
+    @property
+    def path(self) -> Path:
+        """Where it is in ``parts/``."""
+        return Path(self._name)
 
     @property
     def descriptor(self) -> int:
@@ -98,19 +103,21 @@ class Part:
     def complete(self) -> None:
         """Give the file the name that says that it is whole.
 
-        A durable part's bytes are synced before; the folder's names are left to the caller.
+        A durable part's bytes are synced then; that its name is, is left to the caller. Until
+        both are, a power cut may leave the name with fewer bytes, which its size tells.
 
         Raises
         ------
         OSError
             If the disk is full or fails.
         """
-        if self._durable:
-            os.fsync(self._descriptor)
         # The size tells a file that a power cut has cut off from one that it has not.
-        whole = f"{str(self.path).removesuffix(HALF)}-{self._size}{WHOLE}"
-        os.rename(self.path, whole)  # noqa: PTH104 - a third of the time, for each image
-        self.path = Path(whole)
+        whole = f"{self._name.removesuffix(HALF)}-{self._size}{WHOLE}"
+        os.rename(self._name, whole)  # noqa: PTH104 - see the class
+        self._name = whole
+        if self._durable:
+            # Behind the new name: one commit of the file system's journal has both then.
+            os.fsync(self._descriptor)
         self._close()
 
     def sync(self) -> None:
@@ -121,7 +128,7 @@ class Part:
         OSError
             If the disk fails.
         """
-        descriptor = os.open(self.path, os.O_RDONLY)
+        descriptor = os.open(self._name, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -136,12 +143,12 @@ class Part:
             If the disk is full or fails.
         """
         self.place = instance_path(digest)
-        self._target = target = self._files.path(self.place)
+        self._target = self._files.name(self.place)
         try:
-            target.hardlink_to(self.path)
+            os.link(self._name, self._target)
         except FileExistsError:
-            self._replace(target)
-        return target.parent
+            self._replace(Path(self._target))
+        return Path(self._target).parent
 
     def _replace(self, target: Path) -> None:
         """Take the place of the same bytes, or of what a power cut has left of them."""
@@ -161,7 +168,7 @@ class Part:
         self._close()
         # What stays is found at the next start.
         with suppress(OSError):
-            self.path.unlink()
+            os.unlink(self._name)  # noqa: PTH108 - see the class
         if self._replaces:
             with suppress(OSError):
                 successor_of(self.path).unlink()
@@ -171,11 +178,12 @@ class Part:
 
         A file that was at its place before stays: the index may have that one.
         """
-        if self._target is not None and not self._replaces:
+        if self._target and not self._replaces:
+            target = Path(self._target)
             with suppress(OSError), _alone(self._files):
                 # Another thread may have put the same bytes there since.
-                if self._target.samefile(self.path):
-                    self._target.unlink()
+                if target.samefile(self.path):
+                    target.unlink()
         self.remove()
 
     def _close(self) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from node.part10 import (
     EXPLICIT,
     MAX_VALUE_BYTES,
+    SHORT_VR,
     SPECIFIC_CHARACTER_SET,
     UNDEFINED,
     Unsure,
@@ -36,6 +38,9 @@ MAX_WINDOWS: Final = 8
 _KEPT: Final = frozenset((*ELEMENTS, SPECIFIC_CHARACTER_SET))
 _LONGEST_ELEMENT: Final = 12 + MAX_VALUE_BYTES
 """That is kept: as much must be in sight, or be all there is."""
+
+_REMEMBERED_VALUES: Final = 2048
+_MOST_REMEMBERED_BYTES: Final = 128
 
 
 class _Window:
@@ -61,6 +66,21 @@ class _Window:
         self._moves_left -= 1
         self._start += offset
         self.bytes = self._read_at(self._start)
+
+    def look(self, offset: int) -> tuple[int, int]:
+        """Move to where `offset` was if little is left behind it.
+
+        Returns
+        -------
+        tuple of int
+            Where `offset` is now, and up to where an element to keep is in sight, or all there
+            is of it.
+        """
+        if len(self.bytes) - offset < _LONGEST_ELEMENT and not self.ends_the_file:
+            self.move(offset)
+            offset = 0
+        unseen = EXPLICIT.size if self.ends_the_file else _LONGEST_ELEMENT
+        return offset, len(self.bytes) - unseen
 
     @property
     def ends_the_file(self) -> bool:
@@ -102,11 +122,21 @@ def _wanted(window: _Window, offset: int, implicit: bool) -> dict[str, Value]:
             codec = python_codec(value, vr)
             continue
         element = ELEMENTS[tag]
-        if vr not in (None, element.vr):
+        if vr is not None and vr != element.vr:
             raise Unsure
-        if value and (decoded := element.decode(value, codec)) != "":
-            values[element.keyword] = decoded
+        if value:
+            decode = _decoded if len(value) <= _MOST_REMEMBERED_BYTES else _decode
+            if (decoded := decode(tag, value, codec)) != "":
+                values[element.keyword] = decoded
     return values
+
+
+def _decode(tag: int, value: bytes, codec: str) -> Value:
+    return ELEMENTS[tag].decode(value, codec)
+
+
+_decoded = lru_cache(_REMEMBERED_VALUES)(_decode)
+"""The images of a series say most things alike. A list is one and the same each time."""
 
 
 def _kept(
@@ -115,26 +145,30 @@ def _kept(
     """Yield tag, VR and value of the elements to keep, in order, as far as `LAST_TAG`."""
     last = -1
     while True:
-        if len(window.bytes) - offset < _LONGEST_ELEMENT and not window.ends_the_file:
-            window.move(offset)
-            offset = 0
+        offset, in_sight = window.look(offset)
         shown = window.bytes
-        if len(shown) - offset < EXPLICIT.size:
-            return
-        tag, vr, length, start = element_at(shown, offset, implicit)
-        if tag > LAST_TAG:
-            return
-        if tag <= last:
-            raise Unsure
-        last = tag
-        if length == UNDEFINED:
-            offset = _after_undefined(window, offset, implicit)
-            continue
-        offset = start + length
-        if tag in _KEPT:
-            if length > MAX_VALUE_BYTES or offset > len(shown):
+        # Unpacked here where it can be: a call for each element takes longer than the rest.
+        while offset <= in_sight:
+            group, element, vr, length = EXPLICIT.unpack_from(shown, offset)
+            tag, start = group << 16 | element, offset + 8
+            if implicit or vr not in SHORT_VR:
+                tag, vr, length, start = element_at(shown, offset, implicit)
+            if tag > LAST_TAG:
+                return
+            if tag <= last:
                 raise Unsure
-            yield tag, vr, shown[start:offset]
+            last = tag
+            if length == UNDEFINED:
+                offset = _after_undefined(window, offset, implicit)
+                break
+            offset = start + length
+            if tag in _KEPT:
+                if length > MAX_VALUE_BYTES or offset > len(shown):
+                    raise Unsure
+                yield tag, vr, shown[start:offset]
+        else:
+            if window.ends_the_file:
+                return
 
 
 def _after_undefined(window: _Window, offset: int, implicit: bool) -> int:
