@@ -40,7 +40,7 @@ from node.receive.sop_classes import RETIRED_STORAGE
 
 FIXED_PART: Final = struct.Struct(">HH16s16s32s")
 """Protocol version, reserved, called and calling AE title, reserved."""
-_VARIABLE_ITEMS: Final = PDU_HEADER.size + FIXED_PART.size
+VARIABLE_ITEMS: Final = PDU_HEADER.size + FIXED_PART.size
 _REMEMBERED: Final = 64
 _LONGEST_REMEMBERED: Final = 32768
 _PROTOCOL_VERSION_1: Final = 0x0001
@@ -115,7 +115,7 @@ def read_request(pdu: bytes) -> AssociateRequest:
     ProtocolError
         If it is another PDU, or too short to be one.
     """
-    if len(pdu) < _VARIABLE_ITEMS or pdu[0] != ASSOCIATE_RQ:
+    if len(pdu) < VARIABLE_ITEMS or pdu[0] != ASSOCIATE_RQ:
         raise ProtocolError(INVALID_PARAMETER, f"no A-ASSOCIATE-RQ: {len(pdu)} bytes")
     version, _, called, calling, _ = FIXED_PART.unpack_from(pdu, PDU_HEADER.size)
     return AssociateRequest(version, _ae_title(called), _ae_title(calling), pdu)
@@ -151,7 +151,7 @@ class Negotiator:
             str(context.abstract_syntax): tuple(map(str, context.transfer_syntax or ()))
             for context in self._supported
         }
-        items = self._encode([], [])[_VARIABLE_ITEMS:]
+        items = self._encode([], [])[VARIABLE_ITEMS:]
         length_of_name = len(APPLICATION_CONTEXT) + struct.calcsize(">BxH")
         self._name, self._user_information = items[:length_of_name], items[length_of_name:]
         self._lock = threading.Lock()
@@ -170,7 +170,7 @@ class Negotiator:
                 *PROTOCOL_VERSION_NOT_SUPPORTED,
                 f"protocol version {request.protocol_version:#06x}; the node speaks version 1",
             )
-        items = request.pdu[_VARIABLE_ITEMS:]
+        items = request.pdu[VARIABLE_ITEMS:]
         with self._lock:
             known = self._known.get(items)
             if known is not None:
@@ -230,7 +230,7 @@ class Negotiator:
         return Agreement(
             contexts,
             primitive.maximum_length_received or 0,
-            self._encode(results, roles)[_VARIABLE_ITEMS:],
+            self._encode(results, roles)[VARIABLE_ITEMS:],
         )
 
     def _encode(self, results: list[PresentationContext], roles: list[Any]) -> bytes:

@@ -41,18 +41,25 @@ class GroupSync:
                 return
             self._under_way = True
             serves = self._asked
-        failure: OSError | None = None
+        # Whatever goes wrong: who waits must not wait for ever.
+        failure: OSError | None = OSError("the sync of a folder was broken off")
         try:
             sync_folder(self._folder)
+            failure = None
         except OSError as error:
             failure = error
+        finally:
+            self._end(serves, failure)
+        with self._changed:
+            self._raise_if_failed(mine)
+
+    def _end(self, serves: int, failure: OSError | None) -> None:
         with self._changed:
             if failure is not None:
                 self._failed.update(dict.fromkeys(range(self._served + 1, serves + 1), failure))
             self._served = serves
             self._under_way = False
             self._changed.notify_all()
-            self._raise_if_failed(mine)
 
     def _raise_if_failed(self, number: int) -> None:
         failure = self._failed.pop(number, None)

@@ -16,12 +16,11 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from node.receive.negotiation import Negotiator, read_request
+from node.receive.negotiation import VARIABLE_ITEMS, Negotiator, read_request
 from node.receive.proposal import read_proposal
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
-VARIABLE_ITEMS = 74
 EVERYTHING = [
     (str(c.abstract_syntax), syntaxes)
     for c in AllStoragePresentationContexts[:64]
