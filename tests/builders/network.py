@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -154,11 +155,26 @@ def association(
     for sop_class, syntax in sorted(pairs):
         ae.add_requested_context(sop_class, syntax or ExplicitVRLittleEndian)
     opened = ae.associate("127.0.0.1", port, ae_title=called)
+    _keep_answers(opened)
     try:
         yield opened
     finally:
         if opened.is_established:
             opened.release()
+
+
+def _keep_answers(opened: Association) -> None:
+    """Keep pynetdicom's own thread from dropping answers; only `send_*` takes messages then.
+
+    That thread looks for requests of the peer. It counts as paused until a moment after it has
+    been let go on, and what it finds in that moment, the answer to a C-STORE, is lost.
+    """
+    take = opened.dimse.get_msg
+
+    def take_what_is_waited_for(block: bool = False) -> Any:
+        return take(block=True) if block else (None, None)
+
+    opened.dimse.get_msg = take_what_is_waited_for
 
 
 def store_all(port: int, datasets: Sequence[Dataset], *, calling: str = "CT1") -> list[int]:

@@ -33,10 +33,11 @@ def deadly(call: Callable[..., Any], when: str, number: int) -> Callable[..., An
     def counted(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == number and when == "before":
+        mine = calls  # another thread may call meanwhile
+        if mine == number and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = call(*arguments, **named)
-        if calls == number:
+        if mine == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 

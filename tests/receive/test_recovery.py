@@ -220,7 +220,7 @@ POINTS = {
 }
 """Function, before or after its call of that number; images that are there then at least.
 
-For each image: its bytes are synced, it is renamed as whole, the folder is synced, it is
+For each image: it is renamed as whole, its bytes are synced, the folder is synced, it is
 acknowledged, linked to its place, committed, and unlinked in ``parts/``; relaxed without the
 syncs."""
 
