@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from node.errors import PermanentError
+from node.part10 import Unsure
 from node.store.columns import MAX_UID_LENGTH
-from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Unsure, Value
+from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
 from node.store.parser import read_values
 from node.store.scanner import WINDOW_BYTES, scan
 

@@ -16,6 +16,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
+from node.dimse.commitment import PUSH_MODEL
 from node.receive.negotiation import VARIABLE_ITEMS, Negotiator, read_request
 from node.receive.proposal import read_proposal
 
@@ -71,6 +72,7 @@ USUAL = {
     "an unknown transfer syntax": request([(CT, ["1.2.3.4.5"]), (CT, ["1.2.3.4.5", IMPLICIT])]),
     "Verification, compressed": request([("1.2.840.10008.1.1", ["1.2.840.10008.1.2.4.70"])]),
     "everything": request(EVERYTHING),
+    "storage commitment": request([(PUSH_MODEL, [IMPLICIT, EXPLICIT])]),
     "a private SOP class": request([("1.2.250.1.59.1", [IMPLICIT])]),
 }
 UNUSUAL = {
@@ -81,7 +83,7 @@ UNUSUAL = {
 
 @pytest.fixture
 def negotiator():
-    return Negotiator(["1.2.250.1.59.1"], 262144)
+    return Negotiator(["1.2.250.1.59.1"], 262144, commitment=True)
 
 
 @pytest.mark.parametrize("asked", USUAL.values(), ids=USUAL)
@@ -89,7 +91,7 @@ def test_a_usual_request_is_answered_byte_for_byte_as_pynetdicom_would(negotiato
     assert read_proposal(asked.pdu[VARIABLE_ITEMS:]) is not None
     expected = negotiator.negotiate_with_pynetdicom(asked)
     found = negotiator.negotiate(asked)
-    assert found.contexts == expected.contexts
+    assert found == expected
     assert found.accept(asked) == expected.accept(asked)
 
 
