@@ -28,7 +28,7 @@ _SIZE = re.compile(
     r"(?![a-z0-9/\u00b2\u00b3]|\^)"
 )
 _SMALL_WORDS = re.compile(
-    r"(?:约|大小|为|是|示|片|次|长径|短径|直径|最大径|径|[\s(:x\d.\u5e74\u6708\u65e5/-])*"
+    r"(?:最大径|大小|长径|短径|直径|[约为是示片次径\s(:x\d.\u5e74\u6708\u65e5/-])*+"
 )
 """What may stand between a Chinese word for the prior study and its size: "前片(2020年)约"."""
 _MM = frozenset({"mm", "\u339c", "\u6beb\u7c73", "m.m.", "m m"})

@@ -8,7 +8,9 @@ A clause that is a cue and nothing else speaks of the clause before it ("原右�
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from nlp.lexicon import Cue
@@ -25,16 +27,17 @@ _SPACE = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 _FILLER = re.compile(
     r"(?:\s|:|\([^()]*\)|性病变|性改变|样改变|样病变|病变|改变|征象|表现|征|影像|影|灶|形成|存在|"
     r"等|之|的|均|都|亦|也|皆|现|今|目前|此次|本次|仍|尚|暂|已|明显|明确|确切|显示|诊断|首先|较|"
-    r"完全|性|样|者|处|情况|倾向)*"
+    r"完全|性|样|者|处|情况|倾向)*+"
 )
-"""What may stand between a finding and the cue behind it."""
+"""What may stand between a finding and the cue behind it. Possessive (``*+``) like those below: a
+text of many such words takes linear time."""
 _JOINT = re.compile(r"\s?(?:[\u3001/+]|及|和|与|或|并|伴|合并|以及)")
-_AFTER = re.compile(r"(?:影像|影|征象|征|等|之|了|\s|\))*(?:$|[,;.:!?\u3002\u3001\n(])")
+_AFTER = re.compile(r"(?:影像|影|征象|征|等|之|了|\s|\))*+(?:$|[,;.:!?\u3002\u3001\n(])")
 """What may stand between a cue that ends its clause and the end of the clause."""
 _ASIDE = re.compile(
-    r"(?:[\s\d.x%:()~<>/-]|mm|cm|毫米|厘米|现|今|此次|本次|目前|复查|检查|大小|约|较|前|片|旧|原|"
-    r"长径|短径|直径|最大径|径|范围|者|大|均|已|亦|仍|略|稍|与|同|比较|对比|次|CT|ct|示|其|病灶|"
-    r"最|厚处|厚度|宽|为|边缘|边界|光整|清晰|清|密度|均匀|呈|分叶状|至|系|属)*"
+    r"(?:[\s\d.x%:()~<>/-]|mm|cm|ct|毫米|厘米|最大径|长径|短径|直径|此次|本次|目前|复查|检查|大小|"
+    r"范围|比较|对比|病灶|厚处|厚度|边缘|边界|光整|清晰|密度|均匀|分叶状|"
+    r"[现今约较前片旧原径者大均已亦仍略稍与同次示其最宽为清呈至系属])*+"
 )
 """A clause that only measures, describes or compares what the clause before it names."""
 _LIST_ITEM = re.compile(
@@ -61,15 +64,10 @@ class ChineseClauses:
 
     def __init__(self, text: str, cues: Sequence[Hit[Cue]], start: int, end: int) -> None:
         self._text = text
-        self._cues = cues
         self._end = end
-        self._hard = [match.start() for match in _HARD.finditer(text, start, end)]
-        self._hard += [match.start() for match in _LIST_NUMBER.finditer(text, start, end)]
-        if _LIST_NUMBER.match(text, start, end):
-            self._hard += [match.start() for match in _NEXT_NUMBER.finditer(text, start, end)]
-        self._commas = [match.start() for match in _COMMA.finditer(text, start, end)]
+        self._hard, self._commas = _borders(text, start, end)
         if not self._commas:
-            self._commas = self._commas_left_out(start, end)
+            self._commas = _commas_left_out(text, cues, start, end)
         self._stops = [hit for hit in cues if hit.value.type == "stop"]
         self._deciding = [hit for hit in cues if hit.value.certainty is not None]
 
@@ -79,25 +77,19 @@ class ChineseClauses:
             return cue.value.direction != "backward" and self._reaches_forward(cue, start, end)
         return cue.value.direction != "forward" and self._reaches_backward(cue, end)
 
-    def _commas_left_out(self, start: int, end: int) -> list[int]:
-        """Spaces of a sentence without commas that part statements: no cue stands at them."""
-        edges = {edge for cue in self._cues for edge in (cue.start - 1, cue.end)}
-        found = (match.start() for match in _SPACE.finditer(self._text, start, end))
-        return [space for space in found if space not in edges]
-
     def _reaches_forward(self, cue: Hit[Cue], start: int, end: int) -> bool:
         scope = cue.value.scope
         if scope == "word":
             return not self._text[cue.end : start].strip() and not self._is_led(cue)
         if self._is_parted(cue.end, start):
             return False
-        commas = [comma for comma in self._commas if cue.end <= comma < start]
+        commas = _between(self._commas, cue.end, start)
         if scope == "sentence" or not commas:
             return True
         if scope == "clause" or cue.value.certainty is not Presence.ABSENT:
             return False
-        until = next((comma for comma in self._commas if comma >= end), self._end)
-        items = [*commas, until]
+        behind = _between(self._commas, end, self._end)
+        items = [*commas, behind[0] if behind else self._end]
         return all(
             _LIST_ITEM.fullmatch(self._text[first + 1 : last].strip().rstrip(".\u3002;"))
             for first, last in pairwise(items)
@@ -108,7 +100,7 @@ class ChineseClauses:
             return False
         if self._is_parted(end, cue.start) or self._is_led(cue):
             return False
-        commas = [comma for comma in self._commas if end <= comma < cue.start]
+        commas = _between(self._commas, end, cue.start)
         if not commas:
             return cue.value.scope == "clause" or self._touches(end, cue)
         if cue.value.scope != "sentence":
@@ -136,15 +128,36 @@ class ChineseClauses:
             return False
         return any(
             not hit.overlaps(cue.start, cue.end)
-            and not self._is_parted(min(hit.end, cue.end), max(hit.start, cue.start))
-            and not self._has_comma(min(hit.end, cue.end), max(hit.start, cue.start))
+            and self._is_one_clause(min(hit.end, cue.end), max(hit.start, cue.start))
             for hit in self._deciding
         )
 
-    def _has_comma(self, start: int, end: int) -> bool:
-        return any(start <= comma < end for comma in self._commas)
+    def _is_one_clause(self, start: int, end: int) -> bool:
+        return not self._is_parted(start, end) and not _between(self._commas, start, end)
 
     def _is_parted(self, start: int, end: int) -> bool:
-        return any(start <= hard < end for hard in self._hard) or any(
+        return bool(_between(self._hard, start, end)) or any(
             start <= stop.start and stop.end <= end for stop in self._stops
         )
+
+
+@lru_cache(maxsize=2)
+def _borders(text: str, start: int, end: int) -> tuple[list[int], list[int]]:
+    """Where statements end, and where commas stand; kept for all mentions of a sentence."""
+    hard = [match.start() for match in _HARD.finditer(text, start, end)]
+    hard += [match.start() for match in _LIST_NUMBER.finditer(text, start, end)]
+    if _LIST_NUMBER.match(text, start, end):
+        hard += [match.start() for match in _NEXT_NUMBER.finditer(text, start, end)]
+    return sorted(hard), [match.start() for match in _COMMA.finditer(text, start, end)]
+
+
+def _commas_left_out(text: str, cues: Sequence[Hit[Cue]], start: int, end: int) -> list[int]:
+    """Spaces of a sentence without commas that part statements: no cue stands at them."""
+    edges = {edge for cue in cues for edge in (cue.start - 1, cue.end)}
+    found = (match.start() for match in _SPACE.finditer(text, start, end))
+    return [space for space in found if space not in edges]
+
+
+def _between(places: list[int], start: int, end: int) -> list[int]:
+    """Those of sorted places that lie in ``start:end``."""
+    return places[bisect_left(places, start) : bisect_left(places, end)]
