@@ -66,8 +66,8 @@ class Message:
 
     @property
     def sender(self) -> str:
-        """Application and facility, as they name themselves."""
-        return f"{self.sending_application}|{self.sending_facility}"
+        """Application and facility, as they name themselves; no longer than a name is."""
+        return f"{self.sending_application[:64]}|{self.sending_facility[:64]}"
 
 
 @dataclass

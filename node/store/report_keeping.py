@@ -36,7 +36,11 @@ def keep_documents(
         path = text_path(report_key(document), digest)
         files.write(path, [content], mode=PRIVATE)
         taken.append((document, path, digest))
-    results = reports.take_in(taken, now)
+    return reports.take_in(taken, now)
+
+
+def log_received(documents: Sequence[ReportDocument], results: Sequence[TakenIn]) -> None:
+    """Log what came, one line for each document; for those that nobody watches."""
     for document, result in zip(documents, results, strict=True):
         log.info(
             "report.received",
@@ -47,4 +51,3 @@ def keep_documents(
             status=str(document.status),
             repeated=not result.is_new,
         )
-    return results

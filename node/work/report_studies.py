@@ -20,7 +20,7 @@ from node.store.files import Files
 from node.store.header import patient_digest
 from node.store.index import Index
 from node.store.readings import Readings
-from node.store.report_keeping import keep_documents
+from node.store.report_keeping import keep_documents, log_received
 from node.store.report_rows import ReadingRow, accession_digest
 from node.store.reports import Reports
 
@@ -105,5 +105,6 @@ class ReportStudies:
             REPORTS_RECEIVED.labels(way=ReportWay.DICOM, outcome="not read").inc()
             return
         if document is not None:
-            keep_documents(self._files, self._reports, [document], now)
+            taken = keep_documents(self._files, self._reports, [document], now)
+            log_received([document], taken)
             REPORTS_RECEIVED.labels(way=ReportWay.DICOM, outcome="kept").inc()

@@ -10,7 +10,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["node.store", "node.receive", "node.deliver"]):
+with atheris.instrument_imports(
+    include=["node.store", "node.receive", "node.report", "node.deliver"]
+):
     from tests.fuzz.targets import TARGETS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.fuzz import destination, door, header
+from tests.fuzz import destination, door, header, report
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,8 @@ TARGETS = {
     "command set": Target(door.check_command, door.commands, 0.2),
     "association accepted": Target(destination.check_accept, destination.accepts, 0.05),
     "association rejected": Target(destination.check_reject, destination.rejects, 0.05),
+    "MLLP stream": Target(report.check_blocks, report.blocks, 0.05),
+    "HL7 message": Target(report.check_message, report.messages, 0.05),
+    "report file": Target(report.check_file, report.files, 0.02),
     "response": Target(destination.check_response, destination.responses, 0.15),
 }

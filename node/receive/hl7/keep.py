@@ -23,7 +23,7 @@ from node.receive.hl7.acknowledgment import AckCode, Answer, Condition, acknowle
 from node.report.hl7v2 import Message, read_message, reports_of
 from node.reports import ReportWay
 from node.store.files import REPORTS, Files
-from node.store.report_keeping import keep_documents
+from node.store.report_keeping import keep_documents, log_received
 from node.store.report_messages import ReportMessages
 from node.store.report_rows import PRIVATE
 from node.store.reports import Reports
@@ -109,7 +109,7 @@ class MessageKeeper:
             return _unusable(problem) if problem else ACCEPTED
         documents = reports_of(message)
         now = self._clock()
-        keep_documents(self._files, self._reports, documents, now)
+        log_received(documents, keep_documents(self._files, self._reports, documents, now))
         self._messages.record(digest, message.sender, message.control_id, "", "", now)
         return ACCEPTED
 
