@@ -140,10 +140,10 @@ class Clauses:
         scope = cue.value.scope
         between = [each for each in self._breaks if end <= each.start and each.end <= cue.start]
         if scope == "word":
-            return (
-                all(each.kind == "colon" for each in between)
-                and self._words(end, cue.start) <= NEAR_WORDS
-            )
+            words = self._words(end, cue.start)
+            if all(each.kind == "colon" for each in between):
+                return words <= NEAR_WORDS
+            return not words and self._ends_sentence(cue.end)  # "hypokalemia, resolved."
         if scope == "sentence":
             return True
         for each in between:
@@ -157,6 +157,9 @@ class Clauses:
             end <= verb.start and verb.end < cue.start - 1  # the cue's own verb touches it
             for verb in self._verbs
         )
+
+    def _ends_sentence(self, offset: int) -> bool:
+        return not _WORD.search(self._text, offset, self._end)
 
     def _words(self, start: int, end: int) -> int:
         between = self._text[start:end]
