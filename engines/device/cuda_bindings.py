@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.buffer import OwnedBuffer
 from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, NotOnDevice, OutOfMemory
 from engines.types import Array
@@ -25,31 +26,6 @@ _C_TYPES = {
     np.int64: ctypes.c_int64,
     np.float32: ctypes.c_float,
 }
-
-
-class CudaBuffer:
-    """Memory of a CUDA device."""
-
-    def __init__(self, driver: Driver, nbytes: int) -> None:
-        self._driver, self._nbytes = driver, nbytes
-        self._pointer = driver("cuMemAlloc", max(nbytes, 1))
-        self._free = False
-
-    @property
-    def pointer(self) -> int:
-        """Address on the device."""
-        return int(self._pointer)
-
-    @property
-    def nbytes(self) -> int:
-        """Size as asked for, bytes."""
-        return self._nbytes
-
-    def free(self) -> None:
-        """Give the memory back; the driver waits for work that is queued."""
-        if not self._free:
-            self._free = True
-            self._driver("cuMemFree", self._pointer)
 
 
 class CudaStream:
@@ -149,9 +125,11 @@ class CudaBindingsApi:
         free, total = self._driver("cuMemGetInfo")
         return int(free), int(total)
 
-    def allocate(self, nbytes: int) -> CudaBuffer:
+    def allocate(self, nbytes: int) -> OwnedBuffer:
         """Reserve memory of unknown content."""
-        return CudaBuffer(self._driver, nbytes)
+        pointer = self._driver("cuMemAlloc", max(nbytes, 1))
+        # The driver waits for work that is queued.
+        return OwnedBuffer(int(pointer), nbytes, lambda: self._driver("cuMemFree", pointer))
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Make a page-locked host array; it frees itself, and must not outlive `close`."""
@@ -314,4 +292,4 @@ class _Pinned:
         weakref.finalize(self, driver, "cuMemFreeHost", address)
 
 
-__all__ = ["CudaBindingsApi", "CudaBuffer", "CudaStream", "Driver", "Graph"]
+__all__ = ["CudaBindingsApi", "CudaStream", "Driver", "Graph"]

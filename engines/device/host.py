@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.buffer import OwnedBuffer
 from engines.device.build import SOURCES
 from engines.errors import BackendUnavailable, OutOfMemory
 from engines.types import Array
@@ -30,33 +31,6 @@ COMPILERS = ("g++", "c++", "clang++")
 """Any of them; the first found is taken."""
 
 _LETTERS = {np.uint64: "p", np.int32: "i", np.int64: "q", np.float32: "f"}
-
-
-class HostBuffer:
-    """Memory of the host that stands for memory of the device."""
-
-    def __init__(self, api: HostApi, nbytes: int) -> None:
-        self._api, self._nbytes = api, nbytes
-        # Rubbish, as on a device: whoever reads before writing finds NaN.
-        self._bytes: Array | None = np.full(nbytes + 255, 0xFF, dtype=np.uint8)
-        self._pointer = -(-self._bytes.ctypes.data // 256) * 256
-
-    @property
-    def pointer(self) -> int:
-        """Address in this process."""
-        return self._pointer
-
-    @property
-    def nbytes(self) -> int:
-        """Size as asked for, bytes."""
-        return self._nbytes
-
-    def free(self) -> None:
-        """Give the memory back, after all that is queued."""
-        if self._bytes is not None:
-            self._api.finish()
-            self._bytes = None
-            self._api.used -= self._nbytes
 
 
 class HostStream:
@@ -134,7 +108,7 @@ class HostApi:
         """Bytes that may still be allocated, and in all."""
         return self._room - self.used, self._room
 
-    def allocate(self, nbytes: int) -> HostBuffer:
+    def allocate(self, nbytes: int) -> OwnedBuffer:
         """Reserve memory of unknown content.
 
         Raises
@@ -146,7 +120,15 @@ class HostApi:
             free = self._room - self.used
             raise OutOfMemory(f"the device has {free} bytes free, {nbytes} are wanted")
         self.used += nbytes
-        return HostBuffer(self, nbytes)
+        # Rubbish, as on a device: whoever reads before writing finds NaN.
+        memory: list[Array] = [np.full(nbytes + 255, 0xFF, dtype=np.uint8)]
+
+        def release() -> None:
+            self.finish()
+            memory.clear()
+            self.used -= nbytes
+
+        return OwnedBuffer(-(-memory[0].ctypes.data // 256) * 256, nbytes, release)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Make a host array: here all memory is within reach."""
@@ -303,4 +285,4 @@ def _function(library: ctypes.CDLL, name: str) -> tuple[Callable[..., None], str
     return run, letters().decode()
 
 
-__all__ = ["COMPILERS", "HostApi", "HostBuffer", "HostStream", "compile_host"]
+__all__ = ["COMPILERS", "HostApi", "HostStream", "compile_host"]

@@ -15,39 +15,13 @@ from typing import Any
 import numpy.typing as npt
 
 from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.buffer import OwnedBuffer
 from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, OutOfMemory
 from engines.types import Array
 
 NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING, which PyCUDA does not name: the default stream is not waited for."""
-
-
-class PycudaBuffer:
-    """Memory of a CUDA device."""
-
-    def __init__(self, driver: Any, nbytes: int) -> None:
-        self._driver, self._nbytes = driver, nbytes
-        with errors(driver):
-            self._memory = driver.mem_alloc(max(nbytes, 1))
-        self._pointer = int(self._memory)
-
-    @property
-    def pointer(self) -> int:
-        """Address on the device."""
-        return self._pointer
-
-    @property
-    def nbytes(self) -> int:
-        """Size as asked for, bytes."""
-        return self._nbytes
-
-    def free(self) -> None:
-        """Give the memory back; the driver waits for work that is queued."""
-        if self._memory is not None:
-            with errors(self._driver):
-                self._memory.free()
-            self._memory = None
 
 
 class PycudaStream:
@@ -127,9 +101,17 @@ class PycudaApi:
             free, total = self._driver.mem_get_info()
         return int(free), int(total)
 
-    def allocate(self, nbytes: int) -> PycudaBuffer:
+    def allocate(self, nbytes: int) -> OwnedBuffer:
         """Reserve memory of unknown content."""
-        return PycudaBuffer(self._driver, nbytes)
+        with errors(self._driver):
+            memory = self._driver.mem_alloc(max(nbytes, 1))
+
+        def release() -> None:
+            # The driver waits for work that is queued.
+            with errors(self._driver):
+                memory.free()
+
+        return OwnedBuffer(int(memory), nbytes, release)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Make a page-locked host array; it frees itself, and must not outlive `close`."""
@@ -231,4 +213,4 @@ def _own(stream: Stream) -> Any:
     return stream.stream
 
 
-__all__ = ["PycudaApi", "PycudaBuffer", "PycudaStream", "errors", "load_driver"]
+__all__ = ["PycudaApi", "PycudaStream", "errors", "load_driver"]
