@@ -65,6 +65,8 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     FAILED = "failed"
+    REPLACED = "replaced"
+    """The destination does not take it; another form was written instead."""
 
 
 class Proof(StrEnum):
@@ -440,6 +442,10 @@ class Artifact:
         Relative to the data directory.
     destinations
         Names of the configured destinations that get it.
+    form
+        Of which form of its kind it is; None where nobody needs to know.
+    remarks
+        Destination → what it gets this instead of, and why.
     """
 
     sop_instance_uid: str
@@ -453,6 +459,8 @@ class Artifact:
     sha256: str
     destinations: tuple[str, ...]
     priority: int = 0
+    form: ObjectForm | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def derived_uid(*parts: str) -> str:

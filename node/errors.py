@@ -8,6 +8,7 @@ NodeError
     ├── TransientError     try again later (peer down, disk full)
     │   └── Away           the destination cannot be reached, or rejects the association
     └── PermanentError     trying again cannot help (geometry, missing attribute)
+        ├── NotAccepted    a destination takes no such objects at all
         ├── GeometryError  the series is not a regular volume
         └── ReportError    a report document cannot be read or used
 
@@ -73,6 +74,10 @@ class Away(TransientError):  # noqa: N818 - it is where the destination is
 
 class PermanentError(StepError):
     """The same step fails again with the same input: trying again cannot help."""
+
+
+class NotAccepted(PermanentError):  # noqa: N818 - it is what the destination says
+    """A destination does not take objects of this SOP class or transfer syntax at all."""
 
 
 class GeometryError(PermanentError):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.config.model import Config
 from node.errors import ConfigError
+from node.store.acceptance import Acceptance
 from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.discordances import Discordances
@@ -40,6 +41,7 @@ class Stores:
     readings: Readings
     discordances: Discordances
     commitments: Commitments
+    acceptance: Acceptance
     engine: Engine
     database_url: str
 
@@ -71,6 +73,7 @@ def open_stores(config: Config) -> Stores:
         ledger=Ledger(engine),
         quarantine=Quarantine(engine),
         commitments=Commitments(engine, config.data_dir),
+        acceptance=Acceptance(engine),
         reports=Reports(engine),
         report_messages=ReportMessages(engine),
         readings=Readings(engine),

@@ -44,7 +44,14 @@ def run_work(config: Config, stop: Event) -> None:
     make_ready(pool, _wanted(config, pool), progress)
     warm_up()
     equipment = Equipment(
-        config, stores.files, stores.index, stores.ledger, stores.commitments, pool, utc_now
+        config,
+        stores.files,
+        stores.index,
+        stores.ledger,
+        stores.commitments,
+        stores.acceptance,
+        pool,
+        utc_now,
     )
     with only_one(config.data_dir, WORK, stop):
         stores.files.sweep(RESULTS)

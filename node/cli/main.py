@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "discordances": "node.cli.discordances",
     "send": "node.cli.peers",
     "echo": "node.cli.peers",
+    "probe": "node.cli.probe",
 }
 """The module of each command; the command has its own name there."""
 

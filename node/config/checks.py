@@ -18,6 +18,7 @@ import yaml
 from node.config.destination import DIMSE, DimseDestination, kind_of
 from node.config.model import Config, Receive, Web
 from node.config.problem import Location, Severity, suggestion
+from node.config.profile import BUILT_IN
 
 SECRET_FILES: Final = ("password_file", "bearer_file", "headers_file")
 """Keys of a destination that name a file which must be there."""
@@ -46,6 +47,7 @@ def cross_check(data: dict[str, Any], folder: Path) -> Iterator[Finding]:
     yield from _rules(data)
     yield from _peers(data)
     yield from _destinations(data)
+    yield from _profiles(data)
     yield from _paths(data, folder)
     yield from _models(data, folder)
     yield from _web(data)
@@ -136,6 +138,19 @@ def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
         elif destination.get("ae_title") == own_title:
             message = f"has the node's own AE title {own_title!r}; every AE title should be unique"
             yield Finding((*here, "ae_title"), message, Severity.NOTE)
+
+
+def _profiles(data: dict[str, Any]) -> Iterator[Finding]:
+    own = _mapping(data.get("profiles"))
+    for name in own:
+        if name in BUILT_IN:
+            yield Finding(("profiles", name), "is the name of a built-in profile; choose another")
+    known = {*BUILT_IN, *(name for name in own if isinstance(name, str))}
+    for name, destination in _mapping(data.get("destinations")).items():
+        profile = _mapping(destination).get("profile")
+        if isinstance(profile, str) and profile not in known:
+            message = f"no profile {profile!r}{suggestion(profile, known)}"
+            yield Finding(("destinations", name, "profile"), message)
 
 
 def _commitment(

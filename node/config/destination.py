@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from node.config.section import Section
-from node.config.values import URL_PATTERN, AETitle, Port
+from node.config.values import URL_PATTERN, AETitle, Name, Port
 
 DIMSE: Final = "dimse"
 DICOMWEB: Final = "dicomweb"
@@ -69,10 +69,10 @@ class DestinationTls(Section):
 class _AnyDestination(Section):
     """What every kind of destination has."""
 
-    profile: Literal["full", "plain"] = Field(
+    profile: Name = Field(
         default="full",
-        description="Kinds of object sent: full (SEG, SR and secondary capture) or plain "
-        "(secondary capture only, for viewers that show nothing else).",
+        description="What its viewers show: full (everything), ohif, orthanc-webviewer, weasis, "
+        "plain (secondary captures only), or one of `profiles`.",
     )
     prove_within_s: Annotated[float, Field(gt=0, le=604800)] = Field(
         default=3600.0,

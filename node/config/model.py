@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from node.config.condition import ConditionValue, FieldName
 from node.config.destination import Destination
+from node.config.profile import BUILT_IN, Profile
 from node.config.reports import FindingThreshold, Reports
 from node.config.section import Section
 from node.config.tls import Tls as Tls
@@ -251,6 +252,9 @@ class Config(Section):
     destinations: Annotated[dict[Name, Destination], Field(min_length=1)] = Field(
         description="Where results go, by a name of your choice."
     )
+    profiles: dict[Name, Profile] = Field(
+        default={}, description="Viewer profiles of your own, by a name of your choice."
+    )
     models_dir: Path = Field(
         default=Path("/opt/wetread/models"), description="Folder that holds the model packages."
     )
@@ -266,6 +270,10 @@ class Config(Section):
     )
     web: Web = Field(default=Web(), description="The status page.")
     log: Log = Field(default=Log(), description="What is logged, and how.")
+
+    def profile(self, name: str) -> Profile:
+        """A viewer profile, one of its own or a built-in one."""
+        return self.profiles.get(name) or BUILT_IN[name]
 
     @field_validator("database")
     @classmethod

@@ -63,6 +63,10 @@ class Association:
         """Whether it was negotiated for such objects."""
         return key in self._proposed
 
+    def accepts(self, sop_class_uid: str) -> bool:
+        """Whether the peer has accepted a SOP class, in any transfer syntax."""
+        return bool(self._agreed.syntaxes(sop_class_uid))
+
     def has_ended(self) -> bool:
         """Whether the peer has ended it since the last answer; this closes it then."""
         if self._open and self._wire.has_news():

@@ -69,6 +69,21 @@ def held(
     return query.held(destination, calling_ae_title, study_instance_uid, series)
 
 
+def accepted(
+    destination: Destination, calling_ae_title: str, sop_classes: Collection[str]
+) -> set[str] | None:
+    """Negotiate for SOP classes; those that are accepted, or None where nothing is negotiated.
+
+    Raises
+    ------
+    TransientError
+        If the destination cannot be reached, or rejects the association.
+    """
+    if isinstance(destination, DicomwebDestination):
+        return None
+    return scu.accepted(destination, calling_ae_title, sop_classes)
+
+
 def verify(destination: Destination, calling_ae_title: str) -> None:
     """Check that a destination answers: C-ECHO, or a QIDO-RS request.
 

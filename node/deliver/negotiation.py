@@ -23,8 +23,8 @@ from node.dimse.user_information import user_information
 Key: TypeAlias = tuple[str, str]
 """SOP class and transfer syntax of an object: what an association must be negotiated for."""
 
-MAX_KEYS: Final = 64
-"""Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each key."""
+MAX_KEYS: Final = 42
+"""Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), three for each key."""
 
 NATIVE: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 CONVERTIBLE: Final = (*NATIVE, DeflatedExplicitVRLittleEndian)
@@ -52,13 +52,15 @@ class Agreement:
 
 
 def proposals(keys: Iterable[Key]) -> list[PresentationContext]:
-    """One context for an object that goes as it is, or one for each native encoding.
+    """One context for an object as it is, and one for each encoding it can be brought into.
 
     Two contexts leave the choice to us: in a single one the peer chooses.
     """
     wanted: dict[Key, None] = {}
     for sop_class, syntax in keys:
-        for each in NATIVE if UID(syntax) in CONVERTIBLE else (syntax,):
+        own = UID(syntax)
+        compressed = own.is_compressed and own not in CONVERTIBLE
+        for each in NATIVE if own in CONVERTIBLE else (own, *(NATIVE if compressed else ())):
             wanted[sop_class, str(each)] = None
     contexts = []
     for number, (sop_class, syntax) in enumerate(wanted):

@@ -17,7 +17,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
 from node.deliver.negotiation import CONVERTIBLE, NATIVE, Agreement, Key
-from node.errors import PermanentError
+from node.errors import NotAccepted, PermanentError
 
 _SOP_CLASS_UID: Final = 0x00080016
 _SOP_INSTANCE_UID: Final = 0x00080018
@@ -121,17 +121,19 @@ def _native(file: DicomFile, agreed: Agreement) -> UID:
     accepted = agreed.syntaxes(file.sop_class_uid)
     name, own = UID(file.sop_class_uid).name, UID(file.transfer_syntax_uid)
     if not accepted:
-        raise PermanentError(
+        raise NotAccepted(
             f"the destination does not accept SOP class {name} ({file.sop_class_uid})"
         )
     native = next((syntax for syntax in NATIVE if str(syntax) in accepted), None)
-    if own not in CONVERTIBLE or native is None:
-        raise PermanentError(f"the destination does not accept {own.name} for {name}")
+    if not (own in CONVERTIBLE or own.is_compressed) or native is None:
+        raise NotAccepted(f"the destination does not accept {own.name} for {name}")
     return native
 
 
 def _converted(path: Path, syntax: UID) -> bytes:
     ds = dcmread(path)
+    if (own := ds.file_meta.TransferSyntaxUID) not in CONVERTIBLE:
+        _decompress(ds, own)
     # A data set that was read remembers its encoding; a new one takes what it is given.
     fresh = Dataset()
     fresh.update(ds)
@@ -139,6 +141,17 @@ def _converted(path: Path, syntax: UID) -> bytes:
     if content is None:
         raise PermanentError(f"{path.name} cannot be written as {syntax.name}")
     return content
+
+
+def _decompress(ds: Dataset, own: UID) -> None:
+    """Decode the pixels for a destination that takes no compressed ones."""
+    try:
+        ds.decompress()
+    except Exception as error:  # decoders raise anything on pixels that are not what they say
+        raise NotAccepted(
+            f"the destination does not accept {own.name}, and it cannot be decoded "
+            f"({type(error).__name__})"
+        ) from error
 
 
 def _open(file: DicomFile) -> BinaryIO:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.config.destination import DimseDestination
 from node.deliver.answer import judge
@@ -15,7 +15,7 @@ from node.deliver.objects import DicomFile, read_file
 from node.deliver.wire import name_of
 from node.dimse import VERIFICATION
 from node.domain import DeliveryState, Outcome
-from node.errors import PermanentError, TransientError
+from node.errors import NotAccepted, PermanentError, TransientError
 
 
 class Link:
@@ -60,7 +60,8 @@ class Link:
         try:
             return judge(self._open(file.key).store(file))
         except PermanentError as error:
-            return Outcome(DeliveryState.FAILED, None, str(error))
+            not_taken = isinstance(error, NotAccepted)
+            return Outcome(DeliveryState.FAILED, None, str(error), not_taken)
 
     def close(self) -> None:
         """Release the association, if there is one."""
@@ -112,6 +113,24 @@ def send(
                 report(file.path, link.store(file))
         finally:
             link.close()
+
+
+def accepted(
+    destination: DimseDestination, calling_ae_title: str, sop_classes: Collection[str]
+) -> set[str]:
+    """Negotiate an association for SOP classes, and say which of them are accepted.
+
+    Raises
+    ------
+    Away
+        If there is no association to be had.
+    """
+    keys = [(uid, str(ExplicitVRLittleEndian)) for uid in sorted(sop_classes)]
+    association = associate(destination, calling_ae_title, keys)
+    try:
+        return {uid for uid in sop_classes if association.accepts(uid)}
+    finally:
+        association.release()
 
 
 def echo(destination: DimseDestination, calling_ae_title: str) -> None:

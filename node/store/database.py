@@ -124,6 +124,7 @@ artifacts = Table(
     Column("path", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("form", String(16)),
     Index("ix_artifacts_study", "study_instance_uid", "revision"),
 )
 
@@ -150,6 +151,7 @@ deliveries = Table(
     Column("proven_at", UtcDateTime),
     Column("transaction_uid", Uid, index=True),
     Column("replaced_by", Uid),
+    Column("remark", Sentence, nullable=False, default="", server_default=""),
     Index("ix_deliveries_proof", "destination", "proof"),
     Index("ix_deliveries_study", "study_instance_uid", "revision"),
     Index("ix_deliveries_outbox", "destination", "state", "priority", "created_at"),
@@ -182,6 +184,16 @@ proof_requests = Table(
     Column("ended_at", UtcDateTime),
     Column("reason", Sentence, nullable=False, default=""),
     Index("ix_proof_requests_open", "destination", "ended_at"),
+)
+
+# What destinations do not take, learned when they refused it.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("sop_class_uid", Uid, primary_key=True),
+    Column("reason", Sentence, nullable=False),
+    Column("learned_at", UtcDateTime, nullable=False),
 )
 
 # What peers have asked the node to commit to, until each has been told.
@@ -257,9 +269,11 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _name_the_study_of_each_series,
     _add_what_is_new,
     _add_what_is_new,
+    _add_what_is_new,
 )
 """Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series;
-4 proof of delivery; 5 reports and discordances.
+4 proof of delivery; 5 reports and discordances; then
+forms and refusals.
 """
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -36,6 +36,8 @@ class DeliveryRow:
         How and when the destination has proven that it holds it.
     replaced_by
         SOP Instance UID of the object that was sent instead; None: it was not replaced.
+    remark
+        What it is sent instead of, and why; empty where it is what the profile wants first.
     """
 
     sop_instance_uid: str
@@ -60,6 +62,7 @@ class DeliveryRow:
     proven_by: str
     proven_at: datetime | None
     replaced_by: str | None
+    remark: str
 
 
 UNPROVEN: Mapping[str, Any] = {
@@ -109,6 +112,7 @@ def select_deliveries() -> Select[Any]:
         deliveries.c.proven_by,
         deliveries.c.proven_at,
         deliveries.c.replaced_by,
+        deliveries.c.remark,
     ).join(artifacts, artifacts.c.sop_instance_uid == deliveries.c.sop_instance_uid)
 
 

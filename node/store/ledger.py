@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Engine, and_, delete, func, select, update
 
 from node.domain import Artifact, DeliveryState, Outcome, Proof
+from node.store.artifacts import Replacements, insert_artifacts
 from node.store.database import (
     artifacts,
     deliveries,
@@ -63,11 +64,14 @@ class Ledger:
         What of it still waits for a destination.
     proofs
         What each destination has proven to hold.
+    replacements
+        What was written instead of what a destination does not take.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.outbox = OutboxRows(engine)
         self.proofs = ProofRows(engine)
+        self.replacements = Replacements(engine)
         self._engine = engine
         self._reader = reading(engine)
 
@@ -116,41 +120,7 @@ class Ledger:
     def record_artifacts(self, made: Sequence[Artifact], run_key: str, now: datetime) -> None:
         """Record written objects with their deliveries in one transaction; repeats are harmless."""
         with self._engine.begin() as connection:
-            for artifact in made:
-                insert_if_absent(
-                    connection,
-                    artifacts,
-                    {
-                        "sop_instance_uid": artifact.sop_instance_uid,
-                        "sop_class_uid": artifact.sop_class_uid,
-                        "series_instance_uid": artifact.series_instance_uid,
-                        "study_instance_uid": artifact.study_instance_uid,
-                        "revision": artifact.revision,
-                        "kind": artifact.kind,
-                        "model": artifact.model,
-                        "run_key": run_key,
-                        "path": artifact.path,
-                        "sha256": artifact.sha256,
-                        "created_at": now,
-                    },
-                )
-                for destination in artifact.destinations:
-                    insert_if_absent(
-                        connection,
-                        deliveries,
-                        {
-                            "sop_instance_uid": artifact.sop_instance_uid,
-                            "destination": destination,
-                            "study_instance_uid": artifact.study_instance_uid,
-                            "revision": artifact.revision,
-                            "state": DeliveryState.WAITING,
-                            "attempts": 0,
-                            "reason": "",
-                            "created_at": now,
-                            "updated_at": now,
-                            "priority": artifact.priority,
-                        },
-                    )
+            insert_artifacts(connection, made, run_key, now)
 
     def artifacts(self, study_instance_uid: str, revision: int) -> int:
         """How many objects a revision has written."""

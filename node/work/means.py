@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from node.store.commitment import Commitments
+from node.store.delivery import DeliveryRow
 from node.store.files import Files
 from node.store.ledger import Ledger
 from node.work.settle import Settlement
@@ -31,6 +32,9 @@ class Means:
         Name of this work process, the same after a restart.
     calling_ae_title
         Of the node, where a destination has none of its own.
+    replace
+        Writes the next form of an object that its destination does not take, and why not;
+        False: there is none.
     """
 
     files: Files
@@ -41,3 +45,4 @@ class Means:
     chance: Callable[[], float]
     owner: str
     calling_ae_title: str
+    replace: Callable[[DeliveryRow, str], bool] = lambda _row, _reason: False

@@ -26,7 +26,7 @@ from node.deliver.negotiation import Key
 from node.deliver.objects import read_file
 from node.deliver.retry import Gate, gate, given_up_before, wait_s
 from node.domain import DeliveryState, Outcome
-from node.errors import Away, PermanentError, TransientError
+from node.errors import Away, PermanentError, StepError, TransientError
 from node.metrics import OBJECTS_SENT
 from node.store.delivery import DeliveryRow
 from node.store.ledger import StepRow
@@ -210,6 +210,10 @@ class Outbox:
 
     def _record(self, row: DeliveryRow, outcome: Outcome) -> None:
         """Record one try, and draw the conclusions about the destination."""
+        if outcome.not_taken and self._replaced(row, outcome.reason):
+            self._answered(row)
+            self.wake()
+            return
         now, next_try_at = self._means.clock(), None
         if outcome.state is DeliveryState.WAITING:
             next_try_at = now + self._wait(row.attempts + 1)
@@ -234,6 +238,16 @@ class Outbox:
             self._blame(row, outcome.reason)
         elif outcome.status is not None:
             self._answered(row)
+
+    def _replaced(self, row: DeliveryRow, reason: str) -> bool:
+        """Have the next form written of what the destination does not take."""
+        try:
+            return self._means.replace(row, reason)
+        except StepError as error:
+            log.warning("object.not_replaced", destination=self.name, reason=str(error))
+        except Exception:  # a form that cannot be made fails this object, and not the others
+            log.exception("delivery.failed", sop_instance_uid=row.sop_instance_uid)
+        return False
 
     def _answered(self, row: DeliveryRow) -> None:
         with self._lock:

@@ -13,9 +13,8 @@ What is delivered, and how, is in `node.work.outbox`.
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -24,52 +23,40 @@ from typing import NoReturn
 import structlog
 
 from engines.errors import BackendAway, DeviceLost, EngineError, NotApplicable
-from engines.package import Package
 from engines.pool import Pool
-from engines.types import Result
 from node.config.load import config_digest
 from node.config.model import Config
-from node.dicom.image import read_image
-from node.dicom.volume import read_series
 from node.domain import (
-    Artifact,
     Plan,
     PlannedRun,
-    ResultContext,
-    ResultKind,
     Series,
-    Source,
     StudyState,
 )
-from node.encode.base import encode
 from node.errors import PermanentError, TransientError
 from node.plan.routing import plan_study
 from node.plan.volumes import Divide, VolumeCase, as_one
+from node.store.acceptance import Acceptance
 from node.store.commitment import Commitments
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger, StepRow
 from node.work.account import subject_of
-from node.work.cases import model_spec, model_specs, result_context
+from node.work.cases import model_specs
 from node.work.clock import StepClock
 from node.work.earlier import earlier_runs, without_repeats
 from node.work.means import Means
-from node.work.product import dump_product, load_product
+from node.work.product import dump_product
 from node.work.reporting import StatusReports
 from node.work.settle import DEVICE_LOST, LEFT_OUT, Settlement
 from node.work.straight import on_slices, regular_volume
 from node.work.urgency import Budgets, deadline, place_in_queue
 from node.work.volumes import divide_series
+from node.work.writing import Writing
 
 log = structlog.get_logger(__name__)
 
 LOSSES_ALLOWED = 2
 """A run on which the device was lost this often is given up: it must not stop the others."""
-
-PROFILE_KINDS: Mapping[str, tuple[ResultKind, ...]] = {
-    "full": tuple(ResultKind),
-    "plain": (ResultKind.SC,),
-}
 
 
 @dataclass(frozen=True)
@@ -81,6 +68,7 @@ class Equipment:
     index: Index
     ledger: Ledger
     commitments: Commitments
+    acceptance: Acceptance
     pool: Pool
     clock: Callable[[], datetime]
 
@@ -88,6 +76,19 @@ class Equipment:
     def settlement(self) -> Settlement:
         """What ends revisions, for the steps and for the senders."""
         return Settlement(self.index, self.ledger, self.clock)
+
+    @property
+    def writing(self) -> Writing:
+        """What writes objects, for the steps and for the senders."""
+        return Writing(
+            self.config,
+            self.files,
+            self.index,
+            self.ledger,
+            self.acceptance,
+            self.pool.catalogue,
+            self.clock,
+        )
 
     def means(self, owner: str, chance: Callable[[], float]) -> Means:
         """What the senders of the process `owner` work with."""
@@ -100,6 +101,7 @@ class Equipment:
             chance=chance,
             owner=owner,
             calling_ae_title=self.config.receive.ae_title,
+            replace=self.writing.replace,
         )
 
 
@@ -130,12 +132,13 @@ class Steps:
         self._clock = equipment.clock
         self._config_digest = config_digest(equipment.config)
         self._settlement = equipment.settlement
+        self._writing = equipment.writing
         self._status = StatusReports(
             equipment.config,
             equipment.files,
             equipment.index,
             equipment.ledger,
-            self._takes,
+            self._writing.takes,
             equipment.clock,
         )
         self._budgets = Budgets(equipment.ledger, equipment.clock)
@@ -184,7 +187,7 @@ class Steps:
             study_instance_uid, revision, "infer", subject_of(run_number, run)
         ) as step:
             self._check_losses(study_instance_uid, revision, subject_of(run_number, run))
-            source = self._read(run)
+            source = self._writing.source(run)
             try:
                 result, provenance = self._pool.run(
                     run.model,
@@ -214,18 +217,7 @@ class Steps:
         with self._timed(
             study_instance_uid, revision, "encode", subject_of(run_number, run)
         ) as step:
-            product = self._product(study_instance_uid, revision, run_number)
-            result, provenance = load_product(self._files.path(product))
-            context = result_context(
-                self._config,
-                self._package(run),
-                self._revision(study_instance_uid, revision),
-                run,
-                run_number,
-                provenance,
-            )
-            artifacts = self._write_objects(result, self._read(run), context, run, run_number)
-            self._ledger.record_artifacts(artifacts, run.key, self._clock())
+            self._writing.write(study_instance_uid, revision, run_number)
             complete_at = self._revision(study_instance_uid, revision).complete_at
             self._budgets.check(study_instance_uid, revision, step.subject, run, complete_at)
         return not step.problem
@@ -301,65 +293,6 @@ class Steps:
             divide,
         )
 
-    def _read(self, run: PlannedRun) -> Source:
-        paths = [self._files.instance(digest) for digest in run.instance_digests]
-        if model_spec(self._package(run)).per_image:
-            return read_image(paths[0])
-        return read_series(paths, run.frames)
-
-    def _write_objects(
-        self,
-        result: Result,
-        source: Source,
-        context: ResultContext,
-        run: PlannedRun,
-        run_number: int,
-    ) -> list[Artifact]:
-        artifacts = []
-        folder = result_folder(context.study_instance_uid, context.revision, run_number)
-        for number, encoded in enumerate(encode(result, source, context)):
-            name = encoded.form.lower().replace("_", "-")
-            path = f"{folder}/{number}-{name}.dcm"
-            digest = hashlib.sha256()
-            self._files.write(path, _hashed(encoded.chunks(), digest))
-            artifacts.append(
-                Artifact(
-                    sop_instance_uid=str(encoded.dataset.SOPInstanceUID),
-                    sop_class_uid=str(encoded.dataset.SOPClassUID),
-                    series_instance_uid=str(encoded.dataset.SeriesInstanceUID),
-                    study_instance_uid=context.study_instance_uid,
-                    revision=context.revision,
-                    kind=encoded.kind,
-                    model=f"{run.model}@{run.model_version}",
-                    path=path,
-                    sha256=digest.hexdigest(),
-                    destinations=self._takers(encoded.kind, run.destinations),
-                    priority=run.priority,
-                )
-            )
-        return artifacts
-
-    def _takers(self, kind: ResultKind, destinations: Sequence[str]) -> tuple[str, ...]:
-        # One that has gone since the plan was made stays: the senders say why it gets nothing.
-        known = self._config.destinations
-        return tuple(name for name in destinations if name not in known or self._takes(name, kind))
-
-    def _takes(self, destination: str, kind: ResultKind) -> bool:
-        return kind in PROFILE_KINDS[self._config.destinations[destination].profile]
-
-    def _package(self, run: PlannedRun) -> Package:
-        try:
-            package = self._catalogue.get(run.model, run.model_version)
-        except EngineError as error:
-            raise PermanentError(str(error)) from error
-        if package.digest != run.model_digest:
-            raise PermanentError(
-                f"{run.model} {run.model_version} has changed since the plan was made: digest "
-                f"{package.digest[:12]}, planned {run.model_digest[:12]}; give a changed package "
-                "a new version"
-            )
-        return package
-
     def _revision(self, study_instance_uid: str, revision: int) -> RevisionRow:
         row = self._index.revision(study_instance_uid, revision)
         if row is None:
@@ -377,10 +310,3 @@ class Steps:
 
     def _timed(self, study: str, revision: int, step: str, subject: str) -> StepClock:
         return StepClock(self._ledger, self._clock, study, revision, step, subject)
-
-
-def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """Hash what passes, so that an object need not be in memory as a whole."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,8 @@ class Peer:
         Accepted transfer syntaxes.
     find
         Whether it answers queries at IMAGE level.
+    tls
+        Makes it a peer with TLS.
 
     Attributes
     ----------
@@ -66,6 +69,7 @@ class Peer:
         sop_classes: Sequence[str] | None = None,
         transfer_syntaxes: Sequence[str] = tuple(ALL_TRANSFER_SYNTAXES),
         find: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.stored: list[Dataset] = []
         self.associations = 0
@@ -83,6 +87,7 @@ class Peer:
         self._server = ae.start_server(
             ("127.0.0.1", port),
             block=False,
+            ssl_context=tls,
             evt_handlers=[
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_ESTABLISHED, self._on_established),

@@ -84,7 +84,7 @@ web: [1]
         "w.yaml:5: receive.quiet_period_s: expected more than 0; found -1",
         "w.yaml:7: destinations.pacs.host: missing; this key is required",
         "w.yaml:7: destinations.pacs.port: expected at most 65535; found 70000",
-        "w.yaml:7: destinations.pacs.profile: expected full or plain; found 'ful'",
+        "w.yaml:7: destinations.pacs.profile: no profile 'ful'; did you mean 'full'?",
         "w.yaml:11: rules[0].run: expected a list; write [cxr-lungs]",
         "w.yaml:12: rules[0].send_to[0]: no destination 'pcs'; did you mean 'pacs'?",
         "w.yaml:13: web: expected keys with values (key: value); found a list",

@@ -16,6 +16,7 @@ from engines.pool import Pool
 from node.config.model import Config
 from node.domain import DeliveryState, Plan
 from node.receive.keep import Keeper
+from node.store.acceptance import Acceptance
 from node.store.commitment import Commitments
 from node.store.database import database_url, open_database
 from node.store.files import Files, result_folder
@@ -103,6 +104,7 @@ class ByHand:
             self.index,
             self.ledger,
             Commitments(self._engine, self.config.data_dir),
+            Acceptance(self._engine),
             self._pool,
             self.clock,
         )

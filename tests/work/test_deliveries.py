@@ -198,7 +198,7 @@ def test_a_plain_destination_gets_the_picture_only(open_node):
         node.deliver()
 
         assert [ds.Modality for ds in pacs.stored] == ["OT"]
-    assert set(node.objects(uid)) == {"0-seg-binary.dcm", "1-sr-3d.dcm", "2-sc.dcm"}
+    assert set(node.objects(uid)) == {"0-sc.dcm"}
     assert node.revision(uid).state is StudyState.DONE
 
 
