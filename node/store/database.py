@@ -272,8 +272,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_what_is_new,
 )
 """Numbered from 1, only added to: 1 the first schema; 2 standing of instances, outboxes; 3 series;
-4 proof of delivery; 5 reports and discordances; then
-forms and refusals.
+4 proof of delivery; 5 reports and discordances; 6 forms and refusals.
 """
 
 SCHEMA_VERSION = len(MIGRATIONS)
