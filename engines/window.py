@@ -161,7 +161,11 @@ class _Row:
         """Run the windows at `corners`, all of one k, and add what they give."""
         if self._plan.channels is not None:
             self._begin(self._plan.channels)
-        corners = [corner for corner in corners if not self._plan.leaves_out(corner)]
+        wanted = [corner for corner in corners if not self._plan.leaves_out(corner)]
+        if not wanted and self._total is None:
+            # The network says how many classes there are, by one window too many.
+            self._begin(len(self._outputs(corners[:1])[0]))
+        corners = wanted
         empty = [corner for corner in corners if self._is_empty(corner)]
         full = [corner for corner in corners if corner not in empty] if empty else corners
         for first in range(0, len(full), self._plan.batch):

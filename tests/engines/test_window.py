@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,31 @@ def test_a_window_not_run_is_blended_with_its_neighbour():
     first, second = stitch(sweep(lambda windows: np.zeros((1, 2, 1, 1, 4)), volume, plan))
     assert first[0, 0].tolist() == [1, 1, 0.5, 0.5, 0, 0]
     assert not second.any()
+
+
+@pytest.mark.parametrize("channels", [None, 2])
+@pytest.mark.parametrize("shape", [(20, 18, 19), (5, 18, 6)])
+def test_within_a_region_the_output_is_that_of_all_windows(channels, shape):
+    volume = builders.noise(1, *shape)
+    seen = []
+
+    def run(windows):
+        seen.append(len(windows))
+        return np.concatenate([windows * 0, np.sin(9 * windows)], axis=1)
+
+    plan = WindowPlan((8, 8, 8), 0.5, "gaussian", batch=2)
+    whole = stitch(sweep(run, volume, plan))
+    every, part = sum(seen), (slice(None), slice(3, 5), slice(9, 16), slice(2, 5))
+    seen.clear()
+    first, last = (3, 9, 2), (5, 16, 5)
+    some = stitch(sweep(run, volume, replace(plan, region=(first, last), channels=channels)))
+    assert some.shape == whole.shape
+    assert np.array_equal(some[part], whole[part])
+    assert sum(seen) < every
+
+
+def test_a_region_of_nothing_runs_no_window_but_says_how_many_channels_there_are():
+    plan = WindowPlan((8, 8, 8), 0.5, "gaussian", region=((0, 0, 0), (0, 0, 0)))
+    swept = stitch(sweep(lambda windows: windows, builders.noise(1, 20, 9, 8), plan))
+    assert swept.shape == (1, 20, 9, 8)
+    assert not swept.any()
