@@ -67,7 +67,7 @@ class Concept:
     graded_by_size: bool = False
     at: Mapping[str, str] = field(default_factory=dict)
 
-    def placed(self, sites: Iterable[str]) -> str:
+    def placed(self, sites: Iterable[str | None]) -> str:
         """The concept that this one is at the first of the sites that tells more."""
         return next((self.at[site] for site in sites if site in self.at), self.id)
 
@@ -93,6 +93,17 @@ def concepts() -> Mapping[str, Concept]:
         if unknown:
             raise LexiconError(f"{FILE}: {concept.id}: no such concept: {', '.join(unknown)}")
     return table
+
+
+@cache
+def _body_parts() -> Mapping[str, str]:
+    table: Mapping[str, str] = read_yaml(FILE)["body_parts"]
+    return table
+
+
+def site_of_body_part(body_part: str | None) -> str | None:
+    """The site that a DICOM Body Part Examined names; None if it names none, or several organs."""
+    return _body_parts().get(body_part.upper()) if body_part else None
 
 
 def ancestors(concept_id: str) -> frozenset[str]:

@@ -27,9 +27,11 @@ def extract_findings(
     text
         The report, with or without headings; any length, linear time.
     modality
-        DICOM Modality, for abbreviations that mean something else elsewhere.
+        DICOM Modality, for abbreviations that mean something else elsewhere ("PE" in CT). None: an
+        examination that the report names.
     body_part
-        DICOM Body Part Examined, likewise.
+        DICOM Body Part Examined: where a finding is whose sentence names no site ("metastases" in
+        a BRAIN are brain metastases).
     language
         ``en`` or ``zh``; None finds out, sentence by sentence.
 
@@ -43,7 +45,7 @@ def extract_findings(
     document = read_document(text, language)
     return Report(
         language=document.language,
-        findings=tuple(merge(observe(document))),
+        findings=tuple(merge(observe(document, modality=modality, body_part=body_part))),
         recommendations=tuple(find_recommendations(document)),
         normal_sites=_normal_sites(document),
     )

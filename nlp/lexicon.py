@@ -101,11 +101,14 @@ class Term:
         Of the concept, site, side, grade or morphology.
     pair
         Number of the form with a gap.
+    needs
+        Modality of the study in which an abbreviation means this ("PE" in CT); empty: in any.
     """
 
     kind: str
     id: str
     pair: int = -1
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +246,9 @@ def _concept_terms(raw: Mapping[str, Any], file: str) -> Iterator[tuple[str, Ter
             for kind, forms in zip(("first", "second"), sides, strict=True):
                 yield from ((each, Term(kind, name, pair)) for each in forms)
             pair += 1
+        for modality, forms in entry.get("in_modality", {}).items():
+            for form in forms:
+                yield from ((each, Term("concept", name, needs=modality)) for each in expand(form))
         for form in entry.get("exclude", ()):
             yield from ((each, Term("exclude", name)) for each in expand(form))
 

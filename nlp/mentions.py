@@ -35,13 +35,23 @@ class Mention:
     denied: bool = False
 
 
-def find_mentions(document: Document, sentence: Sentence) -> list[Mention]:
+def find_mentions(
+    document: Document, sentence: Sentence, modality: str | None = None
+) -> list[Mention]:
     """Mentions in order; of overlapping ones the leftmost, then the longest.
 
-    A form with a gap says more than a word that is the whole of its second side: "肝右叶见囊肿" is
-    a cyst of the liver.
+    An abbreviation that means something else elsewhere counts in a study of its ``modality``, or,
+    if that is not known, in a report that names the examination. A form with a gap says more than
+    a word that is the whole of its second side: "肝右叶见囊肿" is a cyst of the liver.
     """
-    plain = longest([hit for hit in sentence.terms if hit.value.kind in {"concept", "exclude"}])
+    plain = longest(
+        [
+            hit
+            for hit in sentence.terms
+            if hit.value.kind in {"concept", "exclude"}
+            and (not hit.value.needs or _is_of(document, hit.value.needs, modality))
+        ]
+    )
     found: list[Mention] = []
     for mention in _with_gap(document.text, sentence):
         touched = [hit for hit in plain if hit.overlaps(mention.head_start, mention.head_end)]
@@ -65,6 +75,17 @@ def _denied_by_normal(sentence: Sentence, found: Sequence[Mention]) -> Iterator[
             continue
         for concept in sentence.lexicon.denies[hit.value.id]:
             yield Mention(concept, hit.start, hit.end, hit.start, hit.end, denied=True)
+
+
+def _is_of(document: Document, needed: str, modality: str | None) -> bool:
+    """Whether the study is of a modality, by what was said of it or by its report."""
+    if modality is not None:
+        return modality.upper() == needed
+    return any(
+        hit.value.kind == "examination" and hit.value.id == needed
+        for sentence in document.sentences
+        for hit in sentence.terms
+    )
 
 
 def _is_whole(hit: Hit[Term], mention: Mention) -> bool:

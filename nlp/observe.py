@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nlp.assertion import combine, reaching_cues
 from nlp.attributes import Attributes, attributes_of, graded_by_size, with_antecedent
 from nlp.change import change_of
-from nlp.concepts import concepts
+from nlp.concepts import concepts, site_of_body_part
 from nlp.document import Document, Sentence
 from nlp.measure import Measure
 from nlp.mentions import Mention, find_mentions
@@ -41,12 +41,15 @@ class Observation:
         return self.evidence.section
 
 
-def observe(document: Document) -> list[Observation]:
-    """Every mention of a document, in order."""
+def observe(
+    document: Document, *, modality: str | None = None, body_part: str | None = None
+) -> list[Observation]:
+    """Every mention of a document, in order; for the two, see `nlp.extract.extract_findings`."""
+    place = site_of_body_part(body_part)
     made: list[Observation] = []
     last = -1  # number of the sentence that the last observation stands in
     for number, sentence in enumerate(document.sentences):
-        mentions = find_mentions(document, sentence)
+        mentions = find_mentions(document, sentence, modality)
         attributes, free = attributes_of(document, sentence, mentions)
         if free and number - last <= SIZE_SENTENCES and _goes_on(sentence):
             _give_sizes(made, free)
@@ -56,7 +59,7 @@ def observe(document: Document) -> list[Observation]:
         antecedent = made[-1] if made and number - last <= 1 and _goes_on(sentence) else None
         for mention, given in zip(mentions, attributes, strict=True):
             whole = with_antecedent(given, antecedent.attributes) if antecedent else given
-            made.append(_observation(document, sentence, mention, whole))
+            made.append(_observation(document, sentence, mention, whole, place))
             last = number
     return made
 
@@ -95,10 +98,14 @@ def _goes_on(sentence: Sentence) -> bool:
 
 
 def _observation(
-    document: Document, sentence: Sentence, mention: Mention, given: Attributes
+    document: Document,
+    sentence: Sentence,
+    mention: Mention,
+    given: Attributes,
+    place: str | None = None,
 ) -> Observation:
     reaching = reaching_cues(document, sentence, mention.head_start, mention.head_end)
-    concept = concepts()[concepts()[mention.concept].placed(given.sites)]
+    concept = concepts()[concepts()[mention.concept].placed(given.sites or (place,))]
     assertion = combine(document, reaching, mention.head_start, sentence)
     if mention.denied:
         assertion = replace(assertion, presence=Presence.ABSENT)

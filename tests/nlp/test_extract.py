@@ -40,3 +40,61 @@ def test_what_is_asked_in_the_indication_is_never_critical():
 
     assert report.critical == ()
     assert report.normal_sites == ("lung",)
+
+
+def test_the_study_says_what_an_abbreviation_means_and_where_a_finding_is():
+    def concepts(text, **study):
+        return [each.concept for each in extract_findings(text, **study).findings]
+
+    assert concepts("No PE.", modality="CT") == ["pulmonary_embolism"]
+    assert concepts("No PE.", modality="MG") == []
+    assert concepts("CT of the chest. No PE.") == ["pulmonary_embolism"]
+    assert concepts("Metastases.", body_part="BRAIN") == ["brain_metastasis"]
+    assert concepts("Metastases in the liver.", body_part="BRAIN") == ["metastasis"]
+
+
+def test_a_stone_is_what_its_place_makes_it():
+    report = extract_findings("KIDNEYS: No stones. GALLBLADDER: 9 mm stone.")
+
+    assert [each.concept for each in report.findings] == ["nephrolithiasis", "cholelithiasis"]
+    assert [each.sizes_mm for each in report.findings] == [(), ((9.0,),)]
+
+
+def test_only_what_is_new_or_worse_is_critical():
+    critical = "IMPRESSION: Large right pneumothorax."
+    stable = "IMPRESSION: Unchanged large right pneumothorax."
+    doubtful = "IMPRESSION: Pneumothorax cannot be excluded."
+    feared = "IMPRESSION: Findings concerning for aortic dissection."
+
+    assert [each.category for each in extract_findings(critical).critical] == [1]
+    assert extract_findings(stable).critical == ()
+    assert extract_findings(doubtful).critical == ()
+    assert [each.category for each in extract_findings(feared).critical] == [1]
+
+
+def test_recommendations_have_examination_interval_and_condition():
+    report = extract_findings(
+        "IMPRESSION: 7 mm nodule. Recommend follow-up CT in 6 to 12 months if the patient smokes. "
+        "No further imaging is needed for the cyst."
+    )
+
+    first, second = report.recommendations
+    assert (first.modality, first.interval_days) == ("CT", (180, 360))
+    assert first.condition == "the patient smokes"
+    assert not first.negated
+    assert second.negated
+
+
+def test_change_is_read_from_sizes_where_no_word_tells_it():
+    report = extract_findings("Nodule of 12 mm, previously 8 mm.")
+
+    assert report.findings[0].change is Change.LARGER
+
+
+def test_sizes_are_of_findings_and_not_of_scanners_or_distances():
+    report = extract_findings(
+        "TECHNIQUE: 5 mm slices. FINDINGS: The endotracheal tube is 3 cm above the carina. "
+        "Nodule with SUV 5.1, 43 HU, at T12, image 18."
+    )
+
+    assert all(each.sizes_mm == () for each in report.findings)
