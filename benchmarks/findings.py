@@ -38,7 +38,7 @@ DENIED = {"absent", "unlikely"}
 RESAMPLES = 500
 
 Report = dict[str, Any]
-Pairs = list[tuple[bool, bool]]
+Pairs = list[tuple[bool, bool | None]]
 
 
 def peer_python(folder: Path, engine: str) -> Path:
@@ -70,13 +70,15 @@ def run_engine(name: str, python: Path, given: Sequence[Report]) -> dict[str, An
 
 def f1(pairs: Pairs) -> float:
     """F1 of (marked, read) pairs; 1 if nothing is marked or read."""
-    right = sum(marked and read for marked, read in pairs)
+    right = sum(bool(marked and read) for marked, read in pairs)
     wrong = sum(marked != read for marked, read in pairs)
     return 2 * right / (2 * right + wrong) if right + wrong else 1.0
 
 
 def with_interval(per_report: Sequence[Pairs]) -> str:
-    """F1 and its bootstrap 95 % interval over reports."""
+    """F1 and its bootstrap 95 % interval over reports; a dash for what is not judged."""
+    if any(read is None for part in per_report for _, read in part):
+        return "-"
     draw = random.Random(0)  # noqa: S311 - resampling, no secret
     values = sorted(
         f1([pair for part in draw.choices(per_report, k=len(per_report)) for pair in part])

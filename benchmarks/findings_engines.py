@@ -2,7 +2,8 @@
 
 ``python findings_engines.py NAME < reports.jsonl`` reads reports with ``text`` and ``mentions``
 (``start``, ``end``) and writes one JSON object: version, seconds to import and to load, memory, and
-per report the seconds of processor time and, per mention, ``[denied, historical]``.
+per report the seconds of processor time and, per mention, ``[denied, historical]``; null for what
+the engine does not judge.
 
 It imports nothing of this project but for the engine ``wetread``, so that a peer's interpreter can
 run it. All engines get the same mentions; none has to find them.
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-Verdicts = list[tuple[bool, bool]]
+Verdicts = list[tuple[bool, bool | None]]
 Engine = Callable[[str, list[dict[str, Any]]], Verdicts]
 
 
@@ -49,7 +50,7 @@ def negspacy(terms: str) -> tuple[Engine, str]:
         doc = nlp.get_pipe("sentencizer")(nlp.make_doc(text))
         spans = _spans(doc, mentions)
         nlp.get_pipe("negex")(doc)
-        return [(bool(span is not None and span._.negex), False) for span in spans]
+        return [(bool(span is not None and span._.negex), None) for span in spans]
 
     return run, version("negspacy")
 

@@ -67,7 +67,7 @@ class Concept:
     graded_by_size: bool = False
     at: Mapping[str, str] = field(default_factory=dict)
 
-    def placed(self, sites: Iterable[str | None]) -> str:
+    def placed(self, sites: Iterable[str]) -> str:
         """The concept that this one is at the first of the sites that tells more."""
         return next((self.at[site] for site in sites if site in self.at), self.id)
 

@@ -105,7 +105,8 @@ def _observation(
     place: str | None = None,
 ) -> Observation:
     reaching = reaching_cues(document, sentence, mention.head_start, mention.head_end)
-    concept = concepts()[concepts()[mention.concept].placed(given.sites or (place,))]
+    sites = given.sites or ((place,) if place else ())
+    concept = concepts()[concepts()[mention.concept].placed(sites)]
     assertion = combine(document, reaching, mention.head_start, sentence)
     if mention.denied:
         assertion = replace(assertion, presence=Presence.ABSENT)
