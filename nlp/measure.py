@@ -18,11 +18,11 @@ _UNIT = (
     r"(?:mm|cm|\u339c|\u339d|millimet(?:er|re)s?|centimet(?:er|re)s?|"
     r"\u6beb\u7c73|\u5398\u7c73|\u516c\u5206|\u516c\u5398|m\.m\.|c\.m\.|c m|m m)"
 )
-_BY = r"(?:x|by|\u4e58)"
+_BY = r"(?:x|by|\u4e58)"  # an area ("3 x 2 cm2") gives its two dimensions
 _AXIS = r"(?:\((?:ap|tr|cc|tv|si|ml|trans|l|w|h)\) ?)?"
 _SIZE = re.compile(
     rf"(?<![a-z0-9_.])(?P<first>{_NUMBER}) ?(?P<unit1>{_UNIT})?"
-    rf"(?: ?{_AXIS}{_BY} ?(?P<second>{_NUMBER}) ?(?P<unit2>{_UNIT})?)?"
+    rf"(?: ?{_AXIS}{_BY} ?(?P<second>{_NUMBER}) ?[()]?(?P<unit2>{_UNIT})?(?:(?<=m)2(?!\d))?)?"
     rf"(?: ?{_AXIS}{_BY} ?(?P<third>{_NUMBER}) ?(?P<unit3>{_UNIT})?)?"
     rf"(?: ?(?:-|~|\u301c|to|\u81f3|\u5230) ?(?P<last>{_NUMBER}) ?(?P<unit4>{_UNIT}))?"
     r"(?![a-z0-9/\u00b2\u00b3]|\^)"

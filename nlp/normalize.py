@@ -18,7 +18,7 @@ from nlp.traditional import SIMPLIFIED
 _BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _DASHES = "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u301c\ufe58\ufe63\uff0d"
 _QUOTES = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u02bc": "'"}
-_TIMES = "\u00d7\u2715\u2716\u2a2f\u04b3\u0445\uff0a*"
+_TIMES = "\u00d7\u2573\u2715\u2716\u2a2f\u04b3\u0445\u2217\u2731\ufe61\uff0a*"
 """What stands for the x between two dimensions."""
 
 _RUN = re.compile(r"\s{2,}")

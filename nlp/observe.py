@@ -74,11 +74,7 @@ def _give_sizes(made: list[Observation], free: list[Measure]) -> None:
 
 def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Observation | None:
     """A lesion of which a sentence gives no more than the size ("大小约3.4×2.5cm")."""
-    if not any(
-        hit.value.kind == "size" and 0 <= size.start - hit.end <= NEAR
-        for hit in sentence.terms
-        for size in sizes
-    ):
+    if not any(_is_of_a_lesion(sentence, size) for size in sizes):
         return None
     start, end = sizes[0].start, sizes[0].end
     made = _observation(
@@ -88,6 +84,15 @@ def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Ob
         Attributes(sizes=tuple(sizes)),
     )
     return replace(made, assertion=Assertion())
+
+
+def _is_of_a_lesion(sentence: Sentence, size: Measure) -> bool:
+    """Whether a word for a size leads to it, or in Chinese several dimensions and no organ do."""
+    before = {hit.value.kind for hit in sentence.terms if 0 <= size.start - hit.end <= NEAR}
+    if "size" in before:
+        return True
+    several = len(size.values_mm) > 1 and sentence.lexicon.language == "zh"
+    return several and before.isdisjoint({"sites", "laterality"})
 
 
 def _goes_on(sentence: Sentence) -> bool:
