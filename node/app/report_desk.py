@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from engines.catalogue import Catalogue
+from nlp.concepts import concepts
 from node import __version__
 from node.app.stores import Stores, utc_now
 from node.config.load import config_digest
@@ -16,6 +19,8 @@ from node.work.drifting import DriftWatch
 from node.work.notifying import Notifier
 from node.work.report_studies import ReportStudies
 from node.work.reports import ReportDesk
+
+log = structlog.get_logger(__name__)
 
 
 def open_report_desk(
@@ -30,6 +35,7 @@ def open_report_desk(
     """
     if config.reports is None:
         return None
+    _name_unknown_concepts(config, catalogue)
     studies = ReportStudies(stores.files, stores.index, stores.reports, stores.readings)
     digest = config_digest(config)
 
@@ -68,3 +74,15 @@ def open_report_desk(
         DriftWatch(config.reports.drift, stores.discordances),
         utc_now,
     )
+
+
+def _name_unknown_concepts(config: Config, catalogue: Catalogue) -> None:
+    """Say which findings of packages and rules no report can speak of."""
+    named = {
+        finding.concept: f"package {package.name}"
+        for package in catalogue.packages
+        for finding in package.manifest.findings
+    }
+    named |= {concept: f"rule {rule.name}" for rule in config.rules for concept in rule.findings}
+    for concept in sorted(set(named) - set(concepts())):
+        log.error("concept.unknown", concept=concept, where=named[concept])

@@ -72,7 +72,7 @@ class ReportAccount:
     Parameters
     ----------
     digest
-        Of everything that was extracted: other findings make another object.
+        Of the revision: another one makes another object.
     received_at
         The one time of the object, timezone-aware.
     source

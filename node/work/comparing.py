@@ -37,7 +37,7 @@ from node.store.report_rows import ReadingRow, ReportRow
 from node.store.reports import Reports
 from node.work.answers import answers
 from node.work.product import load_product
-from node.work.report_reading import extract, findings_digest, says
+from node.work.report_reading import extract, says
 from node.work.report_studies import ReportStudies
 
 log = structlog.get_logger(__name__)
@@ -134,8 +134,7 @@ class Comparing:
         uid = study.study_instance_uid
         inputs = self._studies.references(uid)
         for row in reports:
-            found = extract(self._files, row, row.modality)
-            digest = digest_of(findings_digest(found), str(row.revision))
+            digest = _digest(row)
             reference = findings_uids(uid, row.report_key, digest)
             if self._ledger.is_own_result(reference.sop_instance_uid):
                 continue
@@ -146,7 +145,7 @@ class Comparing:
                 status=row.status.value,
                 digest=digest,
                 received_at=row.received_at,
-                found=found,
+                found=extract(self._files, row, row.modality),
                 inputs=tuple(inputs.values()),
                 source=inputs.get(row.source_uid),
                 predecessor=self._earlier(uid, row),
@@ -164,9 +163,7 @@ class Comparing:
             if each.revision < row.revision and each.findings_path
         ]
         for each in sorted(before, key=lambda one: -one.revision):
-            found = extract(self._files, each, each.modality)
-            digest = digest_of(findings_digest(found), str(each.revision))
-            reference = findings_uids(study_instance_uid, each.report_key, digest)
+            reference = findings_uids(study_instance_uid, each.report_key, _digest(each))
             if self._ledger.is_own_result(reference.sop_instance_uid):
                 return reference
         return None
@@ -223,6 +220,11 @@ class Comparing:
             sha256=hashlib.sha256(content).hexdigest(),
             destinations=destinations,
         )
+
+
+def _digest(row: ReportRow) -> str:
+    """Digest of one revision, also where a later lexicon reads something else in it."""
+    return digest_of(row.text_sha256, row.status, str(row.revision))
 
 
 def _contradiction(row: DiscordanceRow) -> Contradiction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -64,11 +63,6 @@ def extract(files: Files, row: ReportRow, modality: str) -> Report:
         return extract_findings(text, modality=modality or None)
     except (NlpError, UnicodeDecodeError) as error:
         raise ReportError(f"the text cannot be read: {type(error).__name__}") from error
-
-
-def findings_digest(found: Report) -> str:
-    """Digest of everything that was extracted; it holds no words, and none can be got from it."""
-    return hashlib.sha256(json.dumps(found.to_json(), sort_keys=True).encode()).hexdigest()
 
 
 def says(files: Files, row: ReportRow) -> ReportSays:

@@ -116,8 +116,23 @@ class ReportDesk:
         for study_instance_uid, revision in found:
             if self._stop.is_set():
                 break
-            self._studies.look_at(study_instance_uid, revision, self._clock())
+            self._look_at_one(study_instance_uid, revision)
         return len(found)
+
+    def _look_at_one(self, study_instance_uid: str, revision: int) -> None:
+        try:
+            self._studies.look_at(study_instance_uid, revision, self._clock())
+        except Exception as error:
+            if worth_retrying(error):
+                raise
+            problem = _problem(error, "look at study")
+            log.warning(
+                "reports.not_compared", study_instance_uid=study_instance_uid, reason=problem
+            )
+            # Seen all the same: it must not stop the studies behind it.
+            row = ReadingRow(study_instance_uid, revision, "", "", "", "")
+            self._readings.look_at(row)
+            self._readings.finish(row, "", problem)
 
     def _read(self) -> int:
         rows = self._reports.to_read(PAGE)
@@ -139,7 +154,9 @@ class ReportDesk:
     def _join_one(self, row: ReportRow, studies: list[str]) -> None:
         fitting = [self._readings.get(study) for study in studies]
         rows = [each for each in fitting if each is not None]
-        own = [each for each in rows if row.released or _is_of_its_patient(row, each)]
+        own = [each for each in rows if _is_of_its_patient(row, each)]
+        if row.released:
+            own = own or rows
         if len(own) > 1:
             self._reports.explain(
                 row, f"{len(own)} studies have its accession number: it says which by none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -197,6 +198,50 @@ def test_a_document_that_cannot_be_read_does_not_stop_its_study(open_desk):
 
     assert [e["event"] for e in logged if e["event"] == "document.not_read"]
     assert desk.stores.readings.get(uid).revision == 1
+
+
+def test_a_study_whose_file_is_gone_does_not_stop_the_others(open_desk):
+    desk = open_desk()
+    lost = study(desk, "lost", AccessionNumber="LOST")
+    for image in desk.stores.index.study_instances(lost):
+        desk.stores.files.instance(image.digest).unlink()
+    study(desk, "there")
+    desk.add("No pneumothorax.")
+
+    desk.work_off()
+
+    assert desk.states() == ["joined"]
+    assert "FileNotFoundError" in desk.stores.readings.problems()[lost]
+
+
+def test_a_released_report_joins_the_study_it_was_kept_from(open_desk):
+    desk = open_desk()
+    uid = study(desk, PatientID="SOMEBODY")
+    [document] = read_file(b"No pneumothorax.", accession_number="ACC-1")
+    document = replace(document, patient_ids=("SOMEBODY ELSE",))
+    keep_documents(desk.stores.files, desk.stores.reports, [document], NOON)
+    desk.work_off()
+    [row] = desk.stores.reports.newest()
+    assert row.state is ReportState.QUARANTINED
+
+    desk.stores.reports.release(row.report_key, row.revision)
+    desk.work_off()
+
+    assert [row.state for row in desk.stores.reports.of_study(uid)] == [ReportState.JOINED]
+
+
+def test_a_finding_that_no_report_can_speak_of_is_named_at_the_start(open_node):
+    rule = {
+        "name": "CT",
+        "when": {"Modality": "CT"},
+        "run": ["tiny-segment"],
+        "send_to": ["pacs"],
+        "findings": {"pneumotorax": {"present_from": 1}},
+    }
+    with capture_logs() as logged:
+        Desk(open_node(reports={}, rules=[rule])).close()
+
+    assert [e["concept"] for e in logged if e["event"] == "concept.unknown"] == ["pneumotorax"]
 
 
 def test_thresholds_of_the_rule_count_before_those_of_the_package(open_node):
