@@ -160,7 +160,7 @@ def association(
     for sop_class, syntax in sorted(pairs):
         ae.add_requested_context(sop_class, syntax or ExplicitVRLittleEndian)
     opened = ae.associate("127.0.0.1", port, ae_title=called)
-    _keep_answers(opened)
+    keep_answers(opened)
     try:
         yield opened
     finally:
@@ -168,7 +168,7 @@ def association(
             opened.release()
 
 
-def _keep_answers(opened: Association) -> None:
+def keep_answers(opened: Association) -> None:
     """Keep pynetdicom's own thread from dropping answers; only `send_*` takes messages then.
 
     That thread looks for requests of the peer. It counts as paused until a moment after it has

@@ -26,6 +26,7 @@ from node.deliver.answer import judge
 from node.dimse import VERIFICATION
 from node.domain import DeliveryState, Outcome
 from node.errors import PermanentError, TransientError
+from tests.builders.network import keep_answers
 
 MAX_SOP_CLASSES = 64
 """Of one association: it can propose 128 contexts (PS3.8 Section 9.3.2.2), two for each."""
@@ -58,6 +59,7 @@ def send(
     for batch, keys in _batches(paths):
         contexts = [context for key in keys for context in _proposals(*key)]
         association = _associate(destination, calling_ae_title, contexts)
+        keep_answers(association)
         try:
             for path in batch:
                 report(path, _store(association, path, destination))

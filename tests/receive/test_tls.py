@@ -14,7 +14,7 @@ from node.config.model import Peer, Tls
 from node.errors import ConfigError
 from node.receive.scp import StorageScp
 from tests.builders import ct_series
-from tests.builders.network import VERIFICATION, wait_until
+from tests.builders.network import VERIFICATION, keep_answers, wait_until
 from tests.receive.door import receive
 from tests.receive.recording import Recording
 
@@ -115,6 +115,7 @@ def test_images_come_through_tls_as_they_were(tmp_path, hospital):
             ae_title="WETREAD",
             tls_args=(client(hospital, signed_by=hospital), "127.0.0.1"),
         )
+        keep_answers(peer)
         assert peer.send_c_store(ds).Status == 0x0000
         peer.release()
 
