@@ -74,7 +74,8 @@ def _give_sizes(made: list[Observation], free: list[Measure]) -> None:
 
 def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Observation | None:
     """A lesion of which a sentence gives no more than the size ("大小约3.4×2.5cm")."""
-    if not any(_is_of_a_lesion(sentence, size) for size in sizes):
+    sizes = [size for size in sizes if _is_of_a_lesion(sentence, size)]
+    if not sizes:
         return None
     start, end = sizes[0].start, sizes[0].end
     made = _observation(
@@ -87,12 +88,15 @@ def _unnamed(document: Document, sentence: Sentence, sizes: list[Measure]) -> Ob
 
 
 def _is_of_a_lesion(sentence: Sentence, size: Measure) -> bool:
-    """Whether a word for a size leads to it, or in Chinese several dimensions and no organ do."""
-    before = {hit.value.kind for hit in sentence.terms if 0 <= size.start - hit.end <= NEAR}
-    if "size" in before:
-        return True
+    """Whether a word for a size leads to it, or in Chinese several dimensions; no organ does."""
+    before = [hit for hit in sentence.terms if 0 <= size.start - hit.end <= NEAR]
+    leads = [hit for hit in before if hit.value.kind == "size"]
+    start = min((hit.start for hit in leads), default=size.start)
+    organ = any(
+        hit.value.kind in {"sites", "laterality"} and hit.end == start for hit in sentence.terms
+    )
     several = len(size.values_mm) > 1 and sentence.lexicon.language == "zh"
-    return several and before.isdisjoint({"sites", "laterality"})
+    return not organ and (bool(leads) or several)
 
 
 def _goes_on(sentence: Sentence) -> bool:
