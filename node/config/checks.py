@@ -130,6 +130,7 @@ def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
         destination = _mapping(destination)
         here: Location = ("destinations", name)
         if kind_of(destination) != DIMSE:
+            yield from _in_the_clear(destination, here)
             continue
         yield from _commitment(destination, here, receive)
         if _is_this_node(destination, receive):
@@ -138,6 +139,16 @@ def _destinations(data: dict[str, Any]) -> Iterator[Finding]:
         elif destination.get("ae_title") == own_title:
             message = f"has the node's own AE title {own_title!r}; every AE title should be unique"
             yield Finding((*here, "ae_title"), message, Severity.NOTE)
+
+
+def _in_the_clear(destination: dict[str, Any], here: Location) -> Iterator[Finding]:
+    """Say that credentials are sent to an origin server without encryption."""
+    url = destination.get("url")
+    if isinstance(url, str) and url.startswith("http://"):
+        for key in SECRET_FILES:
+            if destination.get(key) is not None:
+                message = "is sent in the clear: the url is http, not https"
+                yield Finding((*here, key), message, Severity.NOTE)
 
 
 def _profiles(data: dict[str, Any]) -> Iterator[Finding]:
@@ -160,7 +171,7 @@ def _commitment(
     if destination.get("proof") != "storage_commitment":
         return
     own_title = receive.get("ae_title", _default(Receive, "ae_title"))
-    peers = {_mapping(peer).get("ae_title") for peer in _list(receive.get("accept_from"))}
+    peers = [_mapping(peer).get("ae_title") for peer in _list(receive.get("accept_from"))]
     message = ""
     if destination.get("ae_title") not in peers:
         message = (

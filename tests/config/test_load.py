@@ -377,3 +377,69 @@ def test_the_digest_is_that_of_the_meaning_not_of_the_text(tmp_path):
     assert digest(GOOD) != digest(GOOD.replace("Modality: CT", "Modality: MR"))
     assert digest(GOOD + url.format("one")) == digest(GOOD + url.format("two"))
     assert len(digest(GOOD)) == 64
+
+
+def destinations(*lines):
+    """A good file with these destinations and what is below them."""
+    start, _, rest = GOOD.partition("  pacs: {ae_title: MAINPACS, host: 10.0.0.5}\n")
+    return start + "".join(f"  {line}\n" for line in lines) + rest
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (
+            "pacs: {kind: dicomwed, url: 'https://a/dicom-web'}",
+            "destinations.pacs: expected kind: dimse or dicomweb; found 'dicomwed'",
+        ),
+        (
+            "pacs: {kind: dicomweb, url: 'ftp://a'}",
+            "destinations.pacs.url: expected http:// or https:// with a host, no user, no '?' and "
+            "no '#'; found 'ftp://a'",
+        ),
+        (
+            "pacs: {kind: dicomweb, url: 'https://a', user: me}",
+            "destinations.pacs: user and password_file go together; one of them is missing",
+        ),
+        (
+            "pacs: {kind: dicomweb, url: 'https://a', proof: storage_commitment}",
+            "destinations.pacs.proof: expected query or none; found 'storage_commitment'",
+        ),
+        (
+            "pacs: {ae_title: P, host: h, storage_commitment: true}",
+            "destinations.pacs.storage_commitment: is `proof` now: write `proof: "
+            "storage_commitment`, or leave it out",
+        ),
+        (
+            "pacs: {ae_title: P, host: h, profile: oihf}",
+            "destinations.pacs.profile: no profile 'oihf'; did you mean 'ohif'?",
+        ),
+        (
+            "pacs: {ae_title: P, host: h, tls: {ca: absent.pem}}",
+            "destinations.pacs.tls.ca: no such file: ",
+        ),
+    ],
+)
+def test_a_mistake_in_a_destination_of_any_kind_has_its_place(said, line, found):
+    assert any(found in one for one in said(destinations(line)))
+
+
+def test_a_profile_of_ones_own_cannot_have_the_name_of_a_built_in_one(said):
+    text = GOOD + "profiles:\n  ohif: {sc: [SC]}\n"
+
+    assert said(text) == [
+        "w.yaml:12: profiles.ohif: is the name of a built-in profile; choose another"
+    ]
+
+
+def test_a_password_that_goes_in_the_clear_is_worth_a_note(tmp_path):
+    (tmp_path / "secret").write_text("x")
+    path = tmp_path / "w.yaml"
+    line = "pacs: {kind: dicomweb, url: 'http://a', user: me, password_file: secret}"
+    path.write_text(destinations(line))
+
+    config, problems = check_file(path)
+
+    assert config is not None
+    assert config.destinations["pacs"].password_file == tmp_path / "secret"
+    assert any("is sent in the clear" in p.message for p in problems)
