@@ -64,6 +64,7 @@ def test_studies_are_counted_by_state_also_where_there_are_none(browser, past):
         delivery("pacs", "waiting"): 0,
         delivery("pacs", "delivered"): 2,
         delivery("pacs", "failed"): 0,
+        delivery("pacs", "replaced"): 0,
         ("wetread_quarantined_instances",): 0,
         destination("wetread_destination_away"): 0,
         destination("wetread_delivery_oldest_seconds"): 0,
