@@ -17,14 +17,19 @@ KILLS ?= 500
 MINUTES ?= 10
 
 DEBIAN_PACKAGES = orthanc orthanc-dicomweb dcmtk postgresql
+# Of `make viewers`; tests/viewers/site.py names the same version.
+OHIF = 3.13.2
+OHIF_SHA512 = WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA==
+OHIF_FOLDER = .cache/ohif-$(OHIF)
+VIEWER_PACKAGES = orthanc-webviewer chromium
 CAN_INSTALL_DEBIAN = $(shell test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: demo test check format test-deps bench fuzz crash soak kernels import-proof clean
+.PHONY: demo test check format test-deps viewers bench fuzz crash soak kernels import-proof clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wetread demo
 
-test: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
+test: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps viewers)
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev
@@ -45,6 +50,24 @@ test-deps:
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -q && apt-get install -y -q --no-install-recommends $(DEBIAN_PACKAGES); \
 	fi
+
+# A browser, Orthanc's web viewer and OHIF's files for tests/viewers; screenshots: build/viewers.
+viewers: $(OHIF_FOLDER)/package/dist/index.html
+	@if ! { command -v chromium && \
+	    ls /usr/share/orthanc/plugins/libOrthancWebViewer.so; } >/dev/null 2>&1; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $(VIEWER_PACKAGES); \
+	fi
+
+$(OHIF_FOLDER)/package/dist/index.html:
+	@command -v npm >/dev/null || { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends npm; }
+	mkdir -p $(OHIF_FOLDER)
+	npm pack --silent --pack-destination $(OHIF_FOLDER) @ohif/app@$(OHIF)
+	openssl dgst -sha512 -binary $(OHIF_FOLDER)/ohif-app-$(OHIF).tgz | base64 -w 0 \
+	  | grep -qxF '$(OHIF_SHA512)' || { echo "@ohif/app $(OHIF) is not what it was" >&2; exit 1; }
+	tar xzf $(OHIF_FOLDER)/ohif-app-$(OHIF).tgz -C $(OHIF_FOLDER)
+	rm $(OHIF_FOLDER)/ohif-app-$(OHIF).tgz
 
 # Each prints its table; about half an hour in all, on a machine that does nothing else. The sweep
 # has a row of MONAI's where torch and monai are installed, too.
