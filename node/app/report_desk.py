@@ -14,6 +14,7 @@ from node.config.load import config_digest
 from node.config.model import Config
 from node.domain import derived_uid
 from node.encode.document import Author
+from node.store.files import REPORTS
 from node.work.comparing import Comparing
 from node.work.drifting import DriftWatch
 from node.work.notifying import Notifier
@@ -21,6 +22,9 @@ from node.work.report_studies import ReportStudies
 from node.work.reports import ReportDesk
 
 log = structlog.get_logger(__name__)
+
+ABANDONED_AFTER_S = 86400.0
+"""Nobody takes a day to write a report: what is unfinished for so long was left by a crash."""
 
 
 def open_report_desk(
@@ -36,6 +40,8 @@ def open_report_desk(
     if config.reports is None:
         return None
     _name_unknown_concepts(config, catalogue)
+    # Listener, desk and commands all write reports.
+    stores.files.sweep(REPORTS, unchanged_for_s=ABANDONED_AFTER_S)
     studies = ReportStudies(stores.files, stores.index, stores.reports, stores.readings)
     digest = config_digest(config)
 

@@ -330,4 +330,5 @@ def _component(segment: hl7.Segment, number: int, component: int = 1) -> str:
     components = first.split(separators[3])
     if len(components) < component:
         return ""
-    return components[component - 1].split(separators[4])[0].strip()
+    value = components[component - 1].split(separators[4])[0].strip()
+    return text_of(value, separators, segment.esc) if segment.esc in value else value

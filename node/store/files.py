@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterable
 from functools import cache
@@ -103,7 +104,7 @@ class Files:
         earlier = self.path(f"{INSTANCES}/{digest[:2]}/{digest[2:4]}/{digest}.dcm")
         return earlier if earlier.exists() else self.path(instance_path(digest))
 
-    def sweep(self, top: str) -> int:
+    def sweep(self, top: str, *, unchanged_for_s: float = 0.0) -> int:
         """Remove what a crash on this host left in ``parts/``; return how many files that were.
 
         Call it before writing starts. What is named as whole stays: it may have been
@@ -112,10 +113,13 @@ class Files:
         Parameters
         ----------
         top
-            `INSTANCES` or `RESULTS`: only what was on its way there, since the process that
-            writes the other may be at work.
+            `INSTANCES`, `RESULTS` or `REPORTS`: only what was on its way there, since the process
+            that writes the other may be at work.
+        unchanged_for_s
+            Only files that nobody has written to for so long; where several processes write.
         """
-        orphans = list((self.data_dir / PARTS).glob(f"{own_prefix(top)}*.part"))
+        found = (self.data_dir / PARTS).glob(f"{own_prefix(top)}*.part")
+        orphans = [part for part in found if _unchanged_for_s(part) >= unchanged_for_s]
         for orphan in orphans:
             orphan.unlink(missing_ok=True)
         return len(orphans)
@@ -165,6 +169,14 @@ def report_folder(study_instance_uid: str) -> str:
 def own_prefix(relative: str) -> str:
     """First part of the names of unfinished files: which host writes, and where to."""
     return f"{_host()}-{relative.partition('/')[0]}-"
+
+
+def _unchanged_for_s(path: Path) -> float:
+    """Seconds since a file was written to; 0 if it has gone, or its time lies ahead."""
+    try:
+        return max(time.time() - path.stat().st_mtime, 0.0)
+    except FileNotFoundError:
+        return 0.0
 
 
 @cache

@@ -155,6 +155,10 @@ def test_the_study_instance_uid_is_found_where_systems_put_it(extra):
     assert only(oru(extra=[extra])).study_instance_uid == "1.2.3"
 
 
+def test_an_escaped_separator_in_an_identifier_is_the_separator():
+    assert only(oru(accession=r"A\T\7")).accession_numbers == ("A&7",)
+
+
 def test_what_is_no_uid_is_not_taken_for_one():
     assert only(oru(extra=["ZDS|../../etc/passwd"])).study_instance_uid == ""
 

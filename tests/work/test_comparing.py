@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +17,7 @@ from node.config.reports import Drift, Notify
 from node.domain import DeliveryState
 from node.report.file import read_file
 from node.reports import DiscordanceState, ReportState
+from node.store.files import own_prefix
 from node.store.report_keeping import keep_documents
 from node.work.drifting import DriftWatch
 from node.work.notifying import Notifier
@@ -198,6 +200,19 @@ def test_a_document_that_cannot_be_read_does_not_stop_its_study(open_desk):
 
     assert [e["event"] for e in logged if e["event"] == "document.not_read"]
     assert desk.stores.readings.get(uid).revision == 1
+
+
+def test_what_a_crash_left_of_a_report_is_swept_away_and_what_is_being_written_is_not(open_node):
+    node = open_node(reports={})
+    parts = node.config.data_dir / "parts"
+    names = [f"{own_prefix('reports/x')}{name}.part" for name in ("old", "new")]
+    for name in names:
+        (parts / name).write_bytes(b"half")
+    os.utime(parts / names[0], (0, 0))
+
+    Desk(node).close()
+
+    assert [path.name for path in parts.glob("*.part")] == names[1:]
 
 
 def test_a_study_whose_file_is_gone_does_not_stop_the_others(open_desk):
