@@ -64,14 +64,15 @@ def storescp(
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: _listens(port), within_s=20, what="storescp")
+        wait_until(lambda: listens(port), within_s=20, what="storescp")
         yield destination(port)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

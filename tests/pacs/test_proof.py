@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 
 import pytest
@@ -18,6 +19,7 @@ from node.store.commitment import Commitments
 from tests.builders import ct_series
 from tests.builders.network import free_port, store_all, wait_until
 from tests.builders.tools import need
+from tests.deliver.peers import dcmtk, listens
 from tests.pacs.orthanc import Orthanc
 from tests.receive.door import receive
 from tests.work.post import Post
@@ -158,3 +160,45 @@ def ask(orthanc, instances):
 
 def status(orthanc, path):
     return orthanc.get(path)["Status"]
+
+
+@pytest.fixture
+def dcmqrscp(tmp_path):
+    """DCMTK's archive, which has queries and no storage commitment; its port."""
+    port = free_port()
+    (tmp_path / "archive").mkdir()
+    configuration = tmp_path / "dcmqrscp.cfg"
+    configuration.write_text(
+        f"NetworkTCPPort = {port}\n"
+        "MaxPDUSize = 16384\n"
+        "MaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\n"
+        "VendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nMAINPACS {tmp_path / 'archive'} RW (100, 1024mb) ANY\nAETable END\n"
+    )
+    process = subprocess.Popen(
+        [dcmtk("dcmqrscp"), "-c", str(configuration)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: listens(port), within_s=20, what="dcmqrscp")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_an_archive_without_storage_commitment_is_looked_up(tmp_path, dcmqrscp):
+    destination = {"port": dcmqrscp, "timeout_s": 10, "proof": "storage_commitment"}
+    post = Post(tmp_path / "node", {"pacs": destination})
+    try:
+        post.put(1, 2)
+        post.deliver()
+        for _ in range(2):
+            post.senders.provers["pacs"].work_off()
+
+        assert {row.proof for row in post.rows().values()} == {Proof.PROVEN}
+        assert {row.proven_by for row in post.rows().values()} == {"query"}
+    finally:
+        post.close()
