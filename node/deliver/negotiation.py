@@ -59,7 +59,8 @@ def proposals(keys: Iterable[Key]) -> list[PresentationContext]:
     wanted: dict[Key, None] = {}
     for sop_class, syntax in keys:
         own = UID(syntax)
-        compressed = own.is_compressed and own not in CONVERTIBLE
+        # A private transfer syntax is none that pydicom could say this of.
+        compressed = own.is_transfer_syntax and own.is_compressed and own not in CONVERTIBLE
         for each in NATIVE if own in CONVERTIBLE else (own, *(NATIVE if compressed else ())):
             wanted[sop_class, str(each)] = None
     contexts = []
