@@ -17,13 +17,13 @@ from tests.nlp.corpus.score import Score, score
 
 LEAST_F1 = {
     ("en", "looked_at"): {"mentions": 0.95, "advice": 0.95, "urgent": 0.95},
-    ("en", "scored_only"): {"mentions": 0.95, "advice": 0.75, "urgent": 0.85},
+    ("en", "scored_only"): {"mentions": 0.96, "advice": 0.75, "urgent": 0.85},
     ("zh", "looked_at"): {"mentions": 0.98, "advice": 0.99, "urgent": 0.99},
     ("zh", "scored_only"): {"mentions": 0.97, "advice": 0.96, "urgent": 0.99},
 }
 LEAST_ACCURACY = {
     ("en", "looked_at"): {"presence": 0.97, "temporality": 0.99, "laterality": 0.94},
-    ("en", "scored_only"): {"presence": 0.95, "temporality": 0.96, "laterality": 0.95},
+    ("en", "scored_only"): {"presence": 0.95, "temporality": 0.98, "laterality": 0.95},
     ("zh", "looked_at"): {"presence": 0.99, "temporality": 0.99, "laterality": 0.99},
     ("zh", "scored_only"): {"presence": 0.97, "temporality": 0.99, "laterality": 0.99},
 }
