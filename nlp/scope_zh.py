@@ -20,12 +20,12 @@ from nlp.types import Presence
 _HARD = re.compile(r"[;!\u3002]|(?<!\d)\.(?!\d)|(?<=\d)\.(?=[\u3400-\u9fff])|\n")
 _COMMA = re.compile(r",")
 _LIST_NUMBER = re.compile(r"(?:^|(?<=[\s;:,\u3002]))\(?\d{1,2}[.\u3001)]")
-
 _NEXT_NUMBER = re.compile(r"(?<=[\u3400-\u9fff])\d{1,2}\u3001(?=[\u3400-\u9fff])")
 """A number with no mark before it ("1、结节2、积液"), in a sentence that begins with a number."""
 _SPACE = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 _FILLER = re.compile(
-    r"(?:\s|:|\([^()]*\)|\(|较前片|较前|与前片比较|与前比较|性病变|性改变|样改变|样病变|病变|改变|征象|表现|征|影像|影|灶|形成|存在|"
+    r"(?:\s|:|\([^()]*\)|\(|较前片|较前|与前片比较|与前比较|性病变|性改变|样改变|样病变|病变|"
+    r"改变|征象|表现|征|影像|影|灶|形成|存在|"
     r"等|之|的|均|都|亦|也|皆|现|今|目前|此次|本次|仍|尚|暂|已|明显|明确|确切|显示|诊断|首先|较|"
     r"完全|性|样|者|处|情况|倾向)*+"
 )
