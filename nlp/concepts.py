@@ -47,8 +47,6 @@ class Concept:
         Site it belongs to if the report names none; None if it has no place of its own.
     lateral
         Whether it has a side.
-    excludes
-        Concepts that cannot be there where this one is (``normal`` and everything else).
     critical
         The most urgent first.
     graded_by_size
@@ -62,7 +60,6 @@ class Concept:
     parents: tuple[str, ...] = ()
     organ: str | None = None
     lateral: bool = True
-    excludes: tuple[str, ...] = ()
     critical: tuple[CriticalRule, ...] = ()
     graded_by_size: bool = False
     at: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +85,7 @@ def concepts() -> Mapping[str, Concept]:
             raise LexiconError(f"{FILE}: {concept.id}: there are two concepts of this id")
         table[concept.id] = concept
     for concept in table.values():
-        named = {*concept.parents, *concept.excludes, *concept.at.values()}
+        named = {*concept.parents, *concept.at.values()}
         unknown = sorted(named - set(table))
         if unknown:
             raise LexiconError(f"{FILE}: {concept.id}: no such concept: {', '.join(unknown)}")
@@ -119,7 +116,7 @@ def ancestors(concept_id: str) -> frozenset[str]:
 
 
 def _concept(raw: Mapping[str, Any]) -> Concept:
-    known = {"id", "codes", "parents", "organ", "lateral", "excludes", "critical",
+    known = {"id", "codes", "parents", "organ", "lateral", "critical",
              "graded_by_size", "at"}  # fmt: skip
     if extra := sorted(set(raw) - known):
         raise LexiconError(f"{FILE}: {raw.get('id')}: unknown key {', '.join(extra)}")
@@ -132,7 +129,6 @@ def _concept(raw: Mapping[str, Any]) -> Concept:
         parents=tuple(raw.get("parents", ())),
         organ=raw.get("organ"),
         lateral=raw.get("lateral", True),
-        excludes=tuple(raw.get("excludes", ())),
         critical=tuple(
             CriticalRule(rule["category"], tuple(str(each) for each in rule.get("if", ())))
             for rule in raw.get("critical", ())
