@@ -104,6 +104,8 @@ class Label:
         Segmented property category and type (PS3.3 Section C.8.20.2).
     color
         Display colour, sRGB, 0 … 255.
+    site, laterality
+        Where a finding is, and on which side (CID 244), where its type does not say it.
     """
 
     value: int
@@ -111,6 +113,8 @@ class Label:
     category: Code
     type: Code
     color: tuple[int, int, int]
+    site: Code | None = None
+    laterality: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,22 @@ class Result:
 
 def count_voxels(labelmap: LabelArray) -> npt.NDArray[np.intp]:
     """Count the voxels of each of the 256 values of a label map (k, j, i)."""
-    counts = np.zeros(256, dtype=np.intp)
+    total: npt.NDArray[np.intp] = count_slices(labelmap).sum(axis=0)
+    return total
+
+
+def count_slices(labelmap: LabelArray) -> npt.NDArray[np.intp]:
+    """Count the voxels of each of the 256 values in each slice of a label map (k, j, i).
+
+    Returns
+    -------
+    array
+        Shape (slices, 256).
+    """
+    counts = np.empty((len(labelmap), 256), dtype=np.intp)
     # Slice by slice: NumPy counts a copy that takes eight times the memory.
-    for plane in labelmap:
-        counts += np.bincount(plane.ravel(), minlength=256)
+    for k, plane in enumerate(labelmap):
+        counts[k] = np.bincount(plane.ravel(), minlength=256)
     return counts
 
 
@@ -169,16 +185,42 @@ class SegmentationResult(Result):
         Every label the model can give, found or not.
     measurements
         Only of labels that were found.
+    probabilities
+        uint8, axes (label, k, j, i), labels in the order of `labels`: 0 … 255 for 0 … 1. Only
+        where the package asks for it.
     """
 
     labelmap: LabelArray
     labels: tuple[Label, ...]
     measurements: tuple[Measurement, ...]
+    probabilities: LabelArray | None = None
+
+    @cached_property
+    def slice_counts(self) -> npt.NDArray[np.intp]:
+        """Voxels of each of the 256 values in each slice, shape (slices, 256); counted once."""
+        return count_slices(self.labelmap)
 
     @cached_property
     def voxel_counts(self) -> npt.NDArray[np.intp]:
-        """Voxels of each of the 256 values; counted once."""
-        return count_voxels(self.labelmap)
+        """Voxels of each of the 256 values."""
+        total: npt.NDArray[np.intp] = self.slice_counts.sum(axis=0)
+        return total
+
+
+@dataclass(frozen=True)
+class ImageResult(Result):
+    """An image that a model has made of the source: enhanced, registered or synthesised.
+
+    Parameters
+    ----------
+    voxels
+        float32, axes (k, j, i), on the grid of the source and in its unit.
+    description
+        What was done, in one sentence (DerivationDescription).
+    """
+
+    voxels: FloatArray
+    description: str
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,32 @@ def problems(manifest: Manifest) -> list[Problem]:
     """Find every contradiction in a manifest whose fields are valid one by one."""
     found = [*_gate(manifest), *_graph(manifest), *_preprocess(manifest), *_infer(manifest)]
     found += [*_activation(manifest), *_runtime(manifest), *_coarse(manifest)]
+    found += _output(manifest)
     if manifest.model.task == "segment":
         found += [*_labels(manifest), *_segment(manifest), *_steps(manifest)]
     if manifest.model.task == "classify":
         found += _classes(manifest)
     return found
+
+
+OF_A_CLASS = ("SR", "SC", "KO", "DOC")
+"""Kinds of object that say which class an image has."""
+
+
+def _output(manifest: Manifest) -> Iterator[Problem]:
+    output, task = manifest.output, manifest.model.task
+    for number, kind in enumerate(output.dicom):
+        where = ("output", "dicom", number)
+        if task == "classify" and kind not in OF_A_CLASS:
+            yield where, f"a class cannot be written as {kind}, only as {', '.join(OF_A_CLASS)}"
+        if task == "segment" and kind == "DERIVED":
+            yield where, "labels are no image: DERIVED is for tasks that make one"
+        if task == "segment" and kind == "PM" and not output.probabilities:
+            yield where, "a parametric map is of probabilities: set probabilities: true"
+    for name in _repeated(iter(output.dicom)):
+        yield ("output", "dicom"), f"{name} is named twice"
+    if output.probabilities and task != "segment":
+        yield ("output", "probabilities"), "only task segment keeps probabilities"
 
 
 def _gate(manifest: Manifest) -> Iterator[Problem]:

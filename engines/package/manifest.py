@@ -176,8 +176,17 @@ class Infer(Section):
 class Outputs(Section):
     """What DICOM objects the result becomes."""
 
-    dicom: tuple[Literal["SEG", "SR", "SC"], ...] = Field(
-        min_length=1, description="objects to write: segmentation, structured report, capture"
+    dicom: tuple[
+        Literal["SEG", "SR", "SC", "PM", "RTSTRUCT", "DERIVED", "PR", "KO", "DOC"], ...
+    ] = Field(
+        min_length=1,
+        description="objects to write: segmentation, structured report, capture, parametric map, "
+        "contours, derived images, presentation state, key objects, PDF report",
+    )
+    probabilities: bool = Field(
+        default=False,
+        description="keep the probability of every label in every voxel, for parametric maps and "
+        "fractional segmentations: a byte per label and voxel",
     )
     series_description: Text = Field(max_length=48, description="Series Description of the result")
 

@@ -43,6 +43,8 @@ def device_job(package: Package, volumes: Sequence[Volume], region: Box | None =
     plan = window_plan(package)
     if plan is None:
         raise NotOnDevice("only a sweep of windows is done on the device")
+    if package.manifest.output.probabilities:
+        raise NotOnDevice("the device keeps labels, no probabilities (output.probabilities)")
     check(package, volumes)
     box = foreground(package, volumes)
     manifest = package.manifest

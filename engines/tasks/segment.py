@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,10 +72,20 @@ class SegmentTask:
         if prepared.region is not None:
             slices = turned(within(prepared.region, box), way.orientation, way.sampling, 0)
         post = package.manifest.postprocess
+        kept = None
+        if package.manifest.output.probabilities:
+            highest = max(label.value for label in package.labels)
+            kept = np.zeros((highest, *way.sampling.source), dtype=np.uint8)
         painted = bool(post.regions)
-        labels = label_map(slabs, way.sampling, post.activation, slices, painted=painted)
+        labels = label_map(slabs, way.sampling, post.activation, slices, painted=painted, kept=kept)
         labels = way.orientation.undo(_named(package, labels))
-        return _result(package, labels, box, volumes[0], prepared.region)
+        result = _result(package, labels, box, volumes[0], prepared.region)
+        if kept is None:
+            return result
+        probabilities = np.zeros((len(package.labels), *volumes[0].grid.shape), dtype=np.uint8)
+        for number, label in enumerate(package.labels):
+            probabilities[number][box] = way.orientation.undo(kept[label.value - 1])
+        return replace(result, probabilities=probabilities)
 
     def device_job(
         self, package: Package, volumes: Sequence[Volume], region: Box | None = None
@@ -107,6 +117,7 @@ def label_map(
     slices: tuple[int, int] | None = None,
     *,
     painted: bool = False,
+    kept: LabelArray | None = None,
 ) -> LabelArray:
     """Bring a network's output back, slab by slab, and choose the label of each voxel.
 
@@ -128,6 +139,8 @@ def label_map(
         background. None: all of them.
     painted
         Whether later channels paint over earlier ones: ``postprocess.regions``.
+    kept
+        uint8, axes (label - 1, k, j, i): filled with the probabilities, 0 … 255 for 0 … 1.
 
     Returns
     -------
@@ -154,7 +167,8 @@ def label_map(
                 end -= 1
             if end == done:
                 break
-            _choose(labelmap[done:end], values, sampling, (done, end, start), rule)
+            part = None if kept is None else kept[:, done:end]
+            _choose(labelmap[done:end], values, sampling, (done, end, start), rule, part)
             done = end
         low = sampling.needed(done, done + 1)[0] if done < last else stop
         held = values[:, max(0, low - start) :].copy()
@@ -194,13 +208,14 @@ def _choose(
     sampling: Sampling,
     where: tuple[int, int, int],
     rule: _Rule,
+    kept: LabelArray | None,
 ) -> None:
     """Choose the labels of source slices; `where` is their start, stop, and the first held."""
     start, stop, first = where
     if len(probabilities) == 1:
-        labels[sampling.backward(probabilities[0], start, stop, first=first) > rule.least] = (
-            rule.first
-        )
+        values = sampling.backward(probabilities[0], start, stop, first=first)
+        labels[values > rule.least] = rule.first
+        _keep(kept, rule.first, values)
         return
     best = np.full(labels.shape, rule.least)
     better = np.empty(labels.shape, dtype=np.bool_)
@@ -210,6 +225,12 @@ def _choose(
         np.copyto(labels, np.uint8(number), where=better)
         if not rule.painted:
             np.copyto(best, values, where=better)
+        _keep(kept, number, values)
+
+
+def _keep(kept: LabelArray | None, label: int, values: FloatArray) -> None:
+    if kept is not None and 1 <= label <= len(kept):
+        kept[label - 1] = np.rint(np.clip(values, 0, 1) * 255)
 
 
 def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]:

@@ -120,6 +120,7 @@ def manifest(*, task: str = "segment", ndim: int = 3, **changes: Any) -> dict[st
     if task == "segment":
         made["postprocess"]["labels"] = {1: LUNG}
     else:
+        made["output"]["dicom"] = ["SR"]
         made["postprocess"]["concept"] = ["SCT", "260421001", "Left-right"]
         made["postprocess"]["classes"] = [
             {"name": "bright", "code": ["SCT", "1", "Bright"]},

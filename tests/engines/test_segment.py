@@ -200,6 +200,25 @@ def test_sigmoid_labels_have_no_background_channel_and_the_highest_wins(tmp_path
     assert result.labelmap.tolist() == [[[0, 1, 1, 2, 2]]]
 
 
+def test_probabilities_are_kept_where_the_package_asks_for_them(tmp_path):
+    channels = [{"name": name} for name in "ab"]
+    package = builders.package(
+        tmp_path / "t",
+        model=builders.network(channels=2),
+        model__inputs=[{"name": "image", "layout": "NCDHW", "channels": channels}],
+        postprocess__activation="sigmoid",
+        postprocess__labels={1: builders.LUNG, 2: builders.HEART},
+        output__probabilities=True,
+    )
+    first = np.array([[[-1.0, 0.0, 2.0, 1.0, -1.0]]])
+    second = np.array([[[-1.0, -1.0, 1.0, 2.0, 3.0]]])
+    result = segment(package, builders.volume(first), builders.volume(second))
+
+    assert result.labelmap.tolist() == [[[0, 1, 1, 2, 2]]]
+    expected = np.rint(255 / (1 + np.exp(-np.stack([first, second]))))
+    assert np.abs(result.probabilities - expected).max() <= 1
+
+
 def test_a_channel_without_a_label_is_background(tmp_path):
     model = builders.network(channels=3)
     channels = [{"name": name} for name in "abc"]
