@@ -16,7 +16,7 @@ INPUTS ?= 1000000
 KILLS ?= 500
 MINUTES ?= 10
 
-DEBIAN_PACKAGES = orthanc orthanc-dicomweb dcmtk postgresql
+DEBIAN_PACKAGES = orthanc orthanc-dicomweb dcmtk pixelmed-apps postgresql
 # Of `make viewers`; tests/viewers/site.py names the same version.
 OHIF = 3.13.2
 OHIF_SHA512 = WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA==
@@ -45,7 +45,7 @@ format: $(VENV)/.dev
 # Orthanc, DCMTK and PostgreSQL for the tests against real ones; without root and apt those are
 # skipped. Debian keeps PostgreSQL's server off the PATH.
 test-deps:
-	@if ! { command -v Orthanc && command -v storescu && \
+	@if ! { command -v Orthanc && command -v storescu && command -v DicomSRValidator && \
 	    { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -q && apt-get install -y -q --no-install-recommends $(DEBIAN_PACKAGES); \

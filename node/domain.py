@@ -381,6 +381,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Predecessor:
+    """An object that a new one supersedes."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
 class ResultContext:
     """All that an object says about its making besides the result itself.
 
@@ -411,6 +420,8 @@ class ResultContext:
         Of the node's equipment; None: as in the source.
     device_uid
         UID of this installation, for the device observer (TID 1004).
+    predecessors
+        What this node has written of the same model on the same series in earlier revisions.
     """
 
     study_instance_uid: str
@@ -430,6 +441,7 @@ class ResultContext:
     institution_name: str | None
     device_serial_number: str
     device_uid: str
+    predecessors: tuple[Predecessor, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,13 @@ ACTIONABLE_FINDINGS = {
 """Actionable Finding Classification (CID 7035)."""
 PROBABILITY = Code("122157", "DCM", "Probability")
 COMMENT = Code("121106", "DCM", "Comment")
+SEGMENTATION = Code("113076", "DCM", "Segmentation")
+SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
+UNSPECIFIED_METHOD = Code("112187", "DCM", "Unspecified method of calculation")
+OF_INTEREST = Code("113000", "DCM", "Of Interest")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+AREA = Code("42798000", "SCT", "Area")
+LENGTH = Code("410668003", "SCT", "Length")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")

@@ -17,18 +17,28 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import structlog
-from pydicom.dataset import Dataset
 
-from engines.types import ClassificationResult, Result, SegmentationResult
+from engines.types import ClassificationResult, ImageResult, Result, SegmentationResult
 from node.domain import ObjectForm, Packing, ResultContext, Source
 from node.encode.capture import write_capture
 from node.encode.case import Case, check_labelmap
+from node.encode.derived import write_derived
 from node.encode.encoded import Encoded
 from node.encode.forms import native_forms, possible_forms, wanted_forms
+from node.encode.key_objects import write_key_objects
 from node.encode.marking import mark
-from node.encode.seg import write_segmentation
+from node.encode.multiframe import write_frames
+from node.encode.parametric import write_parametric_map
+from node.encode.pdf import write_pdf
+from node.encode.presentation import write_presentation
+from node.encode.seg import write_fractional, write_label_map, write_segmentation
 from node.encode.source import prepare
-from node.encode.sr import write_classification_report, write_segmentation_report
+from node.encode.sr import (
+    write_classification_report,
+    write_planar_report,
+    write_volume_report,
+)
+from node.encode.structure_set import write_structure_set
 from node.errors import PermanentError, StepError
 
 __all__ = ["Encoded", "encode", "native_forms", "possible_forms", "result_types", "write"]
@@ -37,8 +47,8 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINTS = "wetread.encoders"
 
-Writer = Callable[[Case, Any], Sequence[Dataset]]
-"""Writes one form of a result: no data set where the result has nothing to say in that form."""
+Writer = Callable[[Case, Any], Sequence[Encoded]]
+"""Writes one form of a result: nothing where the result has nothing to say in that form."""
 
 
 def encode(
@@ -121,6 +131,11 @@ def _segmentation(result: SegmentationResult, case: Case) -> list[Encoded]:
 
 
 @write.register
+def _image(result: ImageResult, case: Case) -> list[Encoded]:
+    return _write_each(result, case, {ObjectForm.DERIVED: write_derived})
+
+
+@write.register
 def _classification(result: ClassificationResult, case: Case) -> list[Encoded]:
     if result.predicted is not None and result.predicted not in {s.name for s in result.scores}:
         raise PermanentError("the class predicted is none of the classes scored")
@@ -129,20 +144,30 @@ def _classification(result: ClassificationResult, case: Case) -> list[Encoded]:
 
 _OF_SEGMENTATION: Mapping[ObjectForm, Writer] = {
     ObjectForm.SEG_BINARY: write_segmentation,
-    ObjectForm.SR_3D: write_segmentation_report,
-    ObjectForm.SR_2D: write_segmentation_report,
+    ObjectForm.SEG_LABELMAP: write_label_map,
+    ObjectForm.SEG_FRACTIONAL: write_fractional,
+    ObjectForm.SR_3D: write_volume_report,
+    ObjectForm.SR_2D: write_planar_report,
     ObjectForm.SC: write_capture,
+    ObjectForm.SC_MULTIFRAME: write_frames,
+    ObjectForm.PM: write_parametric_map,
+    ObjectForm.RTSTRUCT: write_structure_set,
+    ObjectForm.PR: write_presentation,
+    ObjectForm.KO: write_key_objects,
+    ObjectForm.PDF: write_pdf,
 }
 
 _OF_CLASSIFICATION: Mapping[ObjectForm, Writer] = {
     ObjectForm.SR_2D: write_classification_report,
     ObjectForm.SC: write_capture,
+    ObjectForm.KO: write_key_objects,
+    ObjectForm.PDF: write_pdf,
 }
 
 
 def _write_each(result: Result, case: Case, writers: Mapping[ObjectForm, Writer]) -> list[Encoded]:
     possible = possible_forms(result, case.source)
-    encoded = []
+    encoded: list[Encoded] = []
     for form in case.forms:
         if form not in possible:
             what = type(result).__name__.removesuffix("Result").lower()
@@ -150,11 +175,11 @@ def _write_each(result: Result, case: Case, writers: Mapping[ObjectForm, Writer]
                 f"a {what} of this source cannot be written as {form.value}; "
                 f"possible are {', '.join(possible)}"
             )
-        encoded += [Encoded(form, one) for one in _translated(form, writers[form], case, result)]
+        encoded += _translated(form, writers[form], case, result)
     return encoded
 
 
-def _translated(form: ObjectForm, writer: Writer, case: Case, result: Result) -> Sequence[Dataset]:
+def _translated(form: ObjectForm, writer: Writer, case: Case, result: Result) -> Sequence[Encoded]:
     """Call one writer and turn what the libraries below it raise into a PermanentError."""
     try:
         return writer(case, result)

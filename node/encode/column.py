@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engines.types import BuiltInResult, ClassificationResult, Label, SegmentationResult
 from node.domain import Source
-from node.encode.case import found_labels
+from node.encode.case import found_labels, missing_labels
 from node.encode.pen import AMBER, DIM, INK, PANEL, Pen, with_unit
 from node.terminology import measurement_concept
 
@@ -15,6 +15,9 @@ _NOTHING = 44
 _CLASSES = 88
 _CLASS = 48
 _MOST_LABELS = 6
+"""Beyond this number each label has one line."""
+_MOST_LINES = 40
+_NUMBER = 110
 _MOST_CLASSES = 12
 
 
@@ -37,10 +40,11 @@ def column_height(result: BuiltInResult, source: Source) -> int:
     if not isinstance(result, SegmentationResult):
         return _CLASSES + _CLASS * min(len(result.scores), _MOST_CLASSES)
     height = 0 if found_labels(result) else _NOTHING
-    labels = sorted(result.labels, key=lambda label: label.value)
-    for label in labels[:_MOST_LABELS]:
+    if len(result.labels) > _MOST_LABELS:
+        return height + _LINE * min(len(result.labels), _MOST_LINES + 1)
+    for label in result.labels:
         height += _LABEL + _LINE * len(_rows(result, source, label)) + _AFTER_LABEL
-    return height + (_LINE if len(labels) > _MOST_LABELS else 0)
+    return height
 
 
 def _draw_labels(
@@ -52,8 +56,10 @@ def _draw_labels(
     if not found:
         pen.text((left, y), "Nothing found", 24, AMBER)
         y += _NOTHING
-    labels = sorted(result.labels, key=lambda label: label.value)
-    for label in labels[:_MOST_LABELS]:
+    if len(result.labels) > _MOST_LABELS:
+        _draw_lines(pen, result, source, (left, y, width))
+        return
+    for label in sorted(result.labels, key=lambda label: label.value):
         _draw_label(pen, label, label in found, (left, y, width))
         y += _LABEL
         for caption, quantity in _rows(result, source, label):
@@ -61,9 +67,33 @@ def _draw_labels(
             pen.quantity(left + width, y, quantity, 17, INK)
             y += _LINE
         y += _AFTER_LABEL
-    if len(labels) > _MOST_LABELS:
-        rest = len(labels) - _MOST_LABELS
-        pen.text((left, y), f"and {rest} more: see the report", 17, DIM)
+
+
+def _draw_lines(
+    pen: Pen, result: SegmentationResult, source: Source, box: tuple[int, int, int]
+) -> None:
+    """Write one line for each of many labels: found ones first, with their first two numbers."""
+    left, y, width = box
+    found = found_labels(result)
+    labels = [*found, *missing_labels(result)]
+    shown = labels if len(labels) <= _MOST_LINES + 1 else labels[:_MOST_LINES]
+    for label in shown:
+        is_found = label in found
+        plate = (left, y + 4, left + 13, y + 17)
+        pen.draw.rounded_rectangle(
+            plate, radius=3, outline=label.color, width=2, fill=label.color if is_found else None
+        )
+        color = INK if is_found else AMBER
+        words = label.name if is_found else f"{label.name}: not found"
+        numbers = [words for _, words in _rows(result, source, label)[:2]]
+        room = width - 22 - _NUMBER * len(numbers)
+        pen.text((left + 22, y), words, 16, color, width=room)
+        for place, words in enumerate(reversed(numbers)):
+            pen.quantity(left + width - _NUMBER * place, y, words, 16, INK)
+        y += _LINE
+    if len(shown) < len(labels):
+        rest = len(labels) - len(shown)
+        pen.text((left, y), f"and {rest} more: see the report", 16, DIM)
 
 
 def _draw_label(pen: Pen, label: Label, found: bool, box: tuple[int, int, int]) -> None:

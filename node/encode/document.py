@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from node.domain import MANUFACTURER
 from node.encode.identity import TYPE_2, element
 from node.encode.marking import CHARACTER_SET, code_item, local_time
-from node.encode.seg import concept
+from node.encode.seg_header import concept
 from node.terminology import ENGLISH, PROCESSING_EQUIPMENT
 
 _LONG_STRING = 64

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from node.domain import ObjectForm, ResultKind
+from node.encode.stream import file_chunks
+
+
+def _nothing() -> Iterable[bytes]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -18,11 +24,15 @@ class Encoded:
     Parameters
     ----------
     dataset
-        Has file meta information.
+        Has file meta information, and every element except those of the tail.
+    tail
+        Gives the encoded elements that come after the data set's: the functional groups and
+        the pixels of many frames, which are never in memory together. Callable more than once.
     """
 
     form: ObjectForm
     dataset: Dataset
+    tail: Callable[[], Iterable[bytes]] = _nothing
 
     @property
     def kind(self) -> ResultKind:
@@ -31,6 +41,8 @@ class Encoded:
 
     def chunks(self) -> Iterator[bytes]:
         """Give the file (PS3.10) piece by piece; each call gives the same bytes."""
-        stream = BytesIO()
-        self.dataset.save_as(stream, enforce_file_format=True)
-        yield stream.getvalue()
+        return file_chunks(self.dataset, self.tail())
+
+    def read(self) -> Dataset:
+        """Read the object as a receiver does, all of it in memory."""
+        return dcmread(BytesIO(b"".join(self.chunks())))

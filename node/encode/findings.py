@@ -27,7 +27,7 @@ from node.encode.items import (
     number_content,
     text_content,
 )
-from node.encode.seg import concept
+from node.encode.seg_header import concept
 from node.terminology import (
     ABSENT,
     ACTIONABLE_FINDINGS,

@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
-from engines.types import ClassificationResult, SegmentationResult
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
+
+from engines.types import ClassificationResult, ImageResult, SegmentationResult
 from node.domain import ObjectForm, ResultKind, Source
 
 _FIRST_FORM = {form.kind: form for form in reversed(ObjectForm)}
+
+
+_DERIVED_CLASSES = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
+"""Of which a derived series is of the same SOP Class, with a rescale slope of its own."""
 
 
 @singledispatch
@@ -36,19 +46,32 @@ def possible_forms(result: object, source: Source) -> tuple[ObjectForm, ...]:
 
     A result type of a plug-in is taken at its word: all forms, unless it registers its own.
     """
-    return tuple(ObjectForm)
+    return tuple(form for form in ObjectForm if form is not ObjectForm.STATUS)
 
 
 @possible_forms.register
 def _segmentation_forms(result: SegmentationResult, source: Source) -> tuple[ObjectForm, ...]:
+    missing = {ObjectForm.DERIVED, ObjectForm.STATUS}
+    if not source.volume.grid.patient_frame:
+        missing |= {ObjectForm.SEG_LABELMAP, ObjectForm.SR_3D, ObjectForm.PM, ObjectForm.RTSTRUCT}
     if is_projection(source):
-        return (ObjectForm.SEG_BINARY, ObjectForm.SR_2D, ObjectForm.SC)
-    return (ObjectForm.SEG_BINARY, ObjectForm.SR_3D, ObjectForm.SC)
+        missing |= {ObjectForm.SC_MULTIFRAME}
+    if result.probabilities is None:
+        missing |= {ObjectForm.SEG_FRACTIONAL, ObjectForm.PM}
+    return tuple(form for form in ObjectForm if form not in missing)
+
+
+@possible_forms.register
+def _image_forms(result: ImageResult, source: Source) -> tuple[ObjectForm, ...]:
+    classes = {ds.get("SOPClassUID") for ds in source.datasets}
+    return (ObjectForm.DERIVED,) if classes <= _DERIVED_CLASSES else ()
 
 
 @possible_forms.register
 def _classification_forms(result: ClassificationResult, source: Source) -> tuple[ObjectForm, ...]:
-    return (ObjectForm.SR_2D, ObjectForm.SC)
+    single = source.volume.grid.shape[0] == 1
+    key_objects = (ObjectForm.KO,) if single else ()
+    return (ObjectForm.SR_2D, ObjectForm.SC, *key_objects, ObjectForm.PDF)
 
 
 def wanted_forms(

@@ -24,9 +24,10 @@ from engines.types import (
 )
 from node.domain import ResultContext
 from node.encode.case import Case, found_labels, missing_labels
-from node.encode.contour import Polygon, outlines
+from node.encode.contour import Polygon
 from node.encode.marking import algorithm_parameters, uid
-from node.encode.seg import concept, tracking_uid
+from node.encode.reference import image_of
+from node.encode.seg_header import concept, tracking_uid
 from node.encode.segments import Instance
 from node.terminology import (
     ARTIFICIAL_INTELLIGENCE,
@@ -45,13 +46,14 @@ Group: TypeAlias = (
 )
 
 
-class _About(TypedDict):
+class _About(TypedDict, total=False):
     """What a group says of its label."""
 
     tracking_identifier: hd.sr.TrackingIdentifier
     finding_category: hd.sr.CodedConcept
     finding_type: hd.sr.CodedConcept
     algorithm_id: hd.sr.AlgorithmIdentification
+    finding_sites: Sequence[hd.sr.FindingSite]
 
 
 def segment_groups(
@@ -71,12 +73,12 @@ def segment_groups(
         for number, label in enumerate(one.labels, 1)
     }
     for label in found_labels(result):
-        about = _about(case.context, label)
-        numbers = _measurements(case, result, label)
+        said = about(case.context, label)
+        numbers = measurements(case, result, label)
         if label.value not in segments:
             groups.append(
                 hd.sr.MeasurementsAndQualitativeEvaluations(
-                    **about, measurements=numbers, source_images=_source_images(case)
+                    **said, measurements=numbers, source_images=_source_images(case)
                 )
             )
             continue
@@ -91,13 +93,13 @@ def segment_groups(
         )
         groups.append(
             hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-                **about, referenced_segment=segment, measurements=numbers
+                **said, referenced_segment=segment, measurements=numbers
             )
         )
     for label in missing_labels(result):
         groups.append(
             hd.sr.MeasurementsAndQualitativeEvaluations(
-                **_about(case.context, label),
+                **about(case.context, label),
                 qualitative_evaluations=[_not_detected()],
                 source_images=_source_images(case),
             )
@@ -105,32 +107,16 @@ def segment_groups(
     return groups
 
 
-def outline_groups(case: Case, result: SegmentationResult) -> list[Group]:
-    """Report on every label of a projection image: its outline and numbers, or its absence.
-
-    A label of several parts has one group per part; the first, of the largest part, has the
-    measurements, which are of the whole label.
-    """
-    groups: list[Group] = []
-    for label in found_labels(result):
-        polygons = outlines(result.labelmap[0] == label.value)
-        for part, polygon in enumerate(polygons, 1):
-            groups.append(
-                hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                    **_about(case.context, label, part),
-                    referenced_region=_region(case, polygon),
-                    measurements=_measurements(case, result, label) if part == 1 else None,
-                )
-            )
-    for label in missing_labels(result):
-        groups.append(
-            hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                **_about(case.context, label),
-                referenced_region=_region(case, _whole_image(case)),
-                qualitative_evaluations=[_not_detected()],
-            )
+def absent_groups(case: Case, result: SegmentationResult, k: int = 0) -> list[Group]:
+    """Report on every label that was looked for and is not there, with the outline of a slice."""
+    return [
+        hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            **about(case.context, label),
+            referenced_region=_region(case, _whole_image(case), k),
+            qualitative_evaluations=[_not_detected()],
         )
-    return groups
+        for label in missing_labels(result)
+    ]
 
 
 def classification_group(case: Case, result: ClassificationResult) -> Group:
@@ -164,20 +150,20 @@ def classification_group(case: Case, result: ClassificationResult) -> Group:
     )
 
 
-def _about(context: ResultContext, label: Label, part: int = 1) -> _About:
+def about(context: ResultContext, label: Label) -> _About:
     """Collect what a group says of its label: tracking, finding, algorithm."""
-    whole = part == 1
-    return {
+    said: _About = {
         "tracking_identifier": hd.sr.TrackingIdentifier(
-            uid=tracking_uid(context, label)
-            if whole
-            else uid(context, "tracking", str(label.value), label.name, f"part {part}"),
-            identifier=label.name if whole else f"{label.name}, part {part}",
+            uid=tracking_uid(context, label), identifier=label.name
         ),
         "finding_category": concept(label.category),
         "finding_type": concept(label.type),
         "algorithm_id": _algorithm(context),
     }
+    if label.site is not None:
+        laterality = None if label.laterality is None else concept(label.laterality)
+        said["finding_sites"] = [hd.sr.FindingSite(concept(label.site), laterality=laterality)]
+    return said
 
 
 def _algorithm(context: ResultContext) -> hd.sr.AlgorithmIdentification:
@@ -191,30 +177,57 @@ def _algorithm(context: ResultContext) -> hd.sr.AlgorithmIdentification:
     )
 
 
-def _measurements(case: Case, result: SegmentationResult, label: Label) -> list[hd.sr.Measurement]:
+def measurements(
+    case: Case,
+    result: SegmentationResult,
+    label: Label,
+    places: Sequence[hd.sr.CoordinatesForMeasurement] | None = None,
+) -> list[hd.sr.Measurement]:
+    """Encode the numbers about a label that have a standard code.
+
+    Parameters
+    ----------
+    places
+        Coordinates that each number is inferred from.
+    """
     of_label = [found for found in result.measurements if found.label == label.value]
-    coded = [_measurement(found, case.source.volume.modality) for found in of_label]
+    coded = [_measurement(found, case.source.volume.modality, places) for found in of_label]
     return [measurement for measurement in coded if measurement is not None]
 
 
-def _measurement(found: Measurement, modality: str) -> hd.sr.Measurement | None:
+def number_of(
+    name: Code,
+    value: float,
+    unit: Code,
+    places: Sequence[hd.sr.CoordinatesForMeasurement] | None = None,
+    derivation: Code | None = None,
+) -> hd.sr.Measurement:
+    """Encode one number (TID 300)."""
+    return hd.sr.Measurement(
+        name=concept(name),
+        value=value,
+        unit=concept(unit),
+        derivation=None if derivation is None else concept(derivation),
+        referenced_coordinates=places,
+    )
+
+
+def _measurement(
+    found: Measurement, modality: str, places: Sequence[hd.sr.CoordinatesForMeasurement] | None
+) -> hd.sr.Measurement | None:
     """Encode one number (TID 300); None where no standard code says what it is."""
     meaning = measurement_concept(found.name, found.unit, modality)
     if meaning is None:
         return None
     unit = UNITS.get(found.unit, Code(found.unit, "UCUM", found.unit))
-    return hd.sr.Measurement(
-        name=concept(meaning.concept),
-        value=_six_digits(found.value),
-        unit=concept(unit),
-        derivation=None if meaning.derivation is None else concept(meaning.derivation),
-    )
+    value = six_digits(found.value)
+    return number_of(meaning.concept, value, unit, places, meaning.derivation)
 
 
 def _probability(score: ClassScore, question: Code) -> hd.sr.Measurement:
     measurement = hd.sr.Measurement(
         name=concept(PROBABILITY),
-        value=_six_digits(score.probability),
+        value=six_digits(score.probability),
         unit=concept(UNITS["1"]),
     )
     which_class = hd.sr.CodeContentItem(
@@ -226,7 +239,7 @@ def _probability(score: ClassScore, question: Code) -> hd.sr.Measurement:
     return measurement
 
 
-def _six_digits(value: float) -> float:
+def six_digits(value: float) -> float:
     """Round to six significant digits: more would claim more than a mask knows."""
     return float(f"{float(value):.6g}")
 
@@ -242,14 +255,13 @@ def _source_images(case: Case) -> Sequence[hd.sr.SourceImageForMeasurementGroup]
     ]
 
 
-def _region(case: Case, polygon: Polygon) -> hd.sr.ImageRegion:
-    image = case.headers.images[0]
-    frames = case.source.frame_numbers
+def _region(case: Case, polygon: Polygon, k: int = 0) -> hd.sr.ImageRegion:
+    image, frame = image_of(case, k)
     return hd.sr.ImageRegion(
         graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
         graphic_data=polygon,
         source_image=hd.sr.SourceImageForRegion(
-            image.SOPClassUID, image.SOPInstanceUID, None if frames is None else list(frames)
+            image.SOPClassUID, image.SOPInstanceUID, None if frame is None else [frame]
         ),
     )
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from engines.types import Code
 from node.domain import MANUFACTURER
 from node.encode.document import Author, Reference, as_evidence, device_observer, language
-from node.encode.seg import concept
+from node.encode.seg_header import concept
 from node.errors import PermanentError
 from node.terminology import COMMENT
 

@@ -24,6 +24,8 @@ from node.terminology import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
 CHARACTER_SET = "ISO_IR 192"
 NOT_FOR_CLINICAL_USE = "RESEARCH USE ONLY: not for clinical use"
 _LONG_STRING = 64
+_WITHOUT_CONTENT_DATE = {"PR", "RTSTRUCT"}
+"""Modalities whose IODs have a date of their own instead."""
 _SHORT_TEXT = 1024
 _EQUIPMENT = (
     "Manufacturer",
@@ -167,7 +169,8 @@ def local_time(identity: Dataset, made_at: datetime) -> datetime:
 def _mark_times(dataset: Dataset, identity: Dataset, made_at: datetime) -> None:
     moment = local_time(identity, made_at)
     date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    for name in ("InstanceCreation", "Series", "Content"):
+    has_content = dataset.get("Modality") not in _WITHOUT_CONTENT_DATE
+    for name in ("InstanceCreation", "Series", *(["Content"] if has_content else [])):
         setattr(dataset, f"{name}Date", date)
         setattr(dataset, f"{name}Time", time)
 

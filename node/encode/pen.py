@@ -64,13 +64,15 @@ class Pen:
         middle = (right - width / 2, top + size / 2 + 8)
         self.draw.text(middle, words, fill=BACKGROUND, font=font(size), anchor="mm")
 
-    def outlined(self, at: tuple[int, int], words: str, size: int, anchor: str) -> None:
+    def outlined(
+        self, at: tuple[int, int], words: str, size: int, anchor: str, color: Color = INK
+    ) -> None:
         """Write light words with a dark outline, readable on any image."""
         if words:
             self.draw.text(
                 at,
                 words,
-                fill=INK,
+                fill=color,
                 font=font(size),
                 anchor=anchor,
                 stroke_width=2,
@@ -91,4 +93,6 @@ def with_unit(value: float, unit: str) -> str:
     digits = 0 if abs(value) >= 100 or unit in {"[hnsf'U]", "{pixels}"} else 1
     if unit == "1" and abs(value) < 10:
         digits = 2
+    elif 0 < abs(value) < 1:
+        return f"{value:.2g} {UNIT_WORDS.get(unit, unit)}".rstrip()
     return f"{value:,.{digits}f} {UNIT_WORDS.get(unit, unit)}".replace(",", " ").rstrip()

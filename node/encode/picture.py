@@ -11,13 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engines.types import BuiltInResult, Label, SegmentationResult
+from engines.types import BoolArray, BuiltInResult, Label, LabelArray, SegmentationResult, Volume
 from node.domain import ResultContext, Source
 from node.encode.case import found_labels
 from node.encode.column import column_height, draw_column
 from node.encode.marking import NOT_FOR_CLINICAL_USE
 from node.encode.pen import AMBER, BACKGROUND, BLACK, DIM, INK, PANEL, Pen
-from node.encode.view import RGB, View, coronal_view, draw, fit, radiograph_view, slice_views
+from node.encode.telling import largest_slices
+from node.encode.view import (
+    RGB,
+    View,
+    coronal_view,
+    draw,
+    fit,
+    radiograph_view,
+    slice_view,
+    slice_views,
+    window_of,
+    zoomed,
+)
 
 WIDTH = 1024
 MARGIN = 32
@@ -27,6 +39,10 @@ FOOTER = 64
 _COLUMN = 304
 _MONTAGE = (3, 2)
 """Columns and rows of slices."""
+_SMALL_SHARE = 0.15
+"""Of the image's side: labels that take less together are enlarged."""
+_LOWEST = 96
+"""Pixels: marks and caption of a flatter view would lie on each other."""
 _THIN = 60
 """Pixels: a coronal projection of a few slices shows nothing."""
 
@@ -80,8 +96,33 @@ def _layout(
         else:
             view = radiograph_view(volume, labels, source.datasets[0])
         return _one_image(view, needed)
-    views = slice_views(volume, labels, _MONTAGE[0] * _MONTAGE[1])
-    return _montage(views, coronal_view(volume, labels), needed)
+    return _montage(_telling_views(result, volume, labels), coronal_view(volume, labels), needed)
+
+
+def _telling_views(result: BuiltInResult, volume: Volume, labels: LabelArray) -> list[View]:
+    """Choose the slices: the largest of each label, and even steps; enlarged where all is small."""
+    count = _MONTAGE[0] * _MONTAGE[1]
+    if not isinstance(result, SegmentationResult) or not found_labels(result):
+        return slice_views(volume, labels, count)
+    largest = largest_slices(result)
+    by_size = sorted(largest, key=lambda value: (-int(result.voxel_counts[value]), value))
+    telling = list(dict.fromkeys(largest[value] for value in by_size))[: count // 2]
+    around = _extent(labels)
+    _, rows_mm, columns_mm = volume.grid.spacing_mm
+    tall, wide = (around[1] - around[0]) * rows_mm, (around[3] - around[2]) * columns_mm
+    whole = max(volume.grid.shape[1] * rows_mm, volume.grid.shape[2] * columns_mm)
+    if max(tall, wide) > _SMALL_SHARE * whole:
+        return slice_views(volume, labels, count, telling)
+    overview = slice_view(volume, labels, telling[0], window_of(volume, labels))
+    views = slice_views(volume, labels, count - 1, telling)
+    return [overview, *(zoomed(view, around, 4.0) for view in views)]
+
+
+def _extent(labels: LabelArray) -> tuple[int, int, int, int]:
+    """Rows and columns between which all labels lie: first, and past the last."""
+    flat: BoolArray = np.asarray(labels.any(axis=0))
+    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _one_image(view: View, needed: int) -> tuple[list[_Placed], tuple[int, int, int], int]:
@@ -96,11 +137,12 @@ def _one_image(view: View, needed: int) -> tuple[list[_Placed], tuple[int, int, 
 def _montage(
     views: list[View], coronal: View | None, needed: int
 ) -> tuple[list[_Placed], tuple[int, int, int], int]:
-    across, _ = _MONTAGE
+    across = _MONTAGE[0] if len(views) > 2 * (_MONTAGE[0] - 1) else 2
     width = (WIDTH - 2 * MARGIN - (across - 1) * GAP) // across
-    _, tall = fit(views[0], width, 400)
+    _, tall = fit(views[0], width, 400 if across == _MONTAGE[0] else width)
     if coronal is not None and fit(coronal, width, width)[1] < _THIN:
         coronal = None
+    tall = max(tall, _LOWEST)
     placed = []
     for n, view in enumerate(views):
         row, column = divmod(n, across)
@@ -112,6 +154,7 @@ def _montage(
         )
     rows = -(-len(views) // across)
     top = HEADER + rows * (tall + GAP) + GAP
+    width = (WIDTH - 2 * MARGIN - (_MONTAGE[0] - 1) * GAP) // _MONTAGE[0]
     below = max(needed, 0 if coronal is None else width)
     left = MARGIN
     if coronal is not None:

@@ -1,29 +1,33 @@
-"""A label map → DICOM Segmentation, one binary segment per label that was found (PS3.3 A.51)."""
+"""A label map → DICOM Segmentation: BINARY, LABELMAP or FRACTIONAL (PS3.3 Section A.51).
+
+highdicom makes the header, from one slice of one pixel; the frames are streamed
+(`node.encode.frames`), because their data sets and pixels would not fit in little memory.
+"""
 
 from __future__ import annotations
 
-import highdicom as hd
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
 import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
-from engines.types import Code, Label, LabelArray, SegmentationResult
-from node.domain import MANUFACTURER, ObjectForm, ResultContext
+from engines.types import LabelArray, SegmentationResult
+from node.domain import ObjectForm
 from node.encode.case import Case
-from node.encode.identity import element
-from node.encode.marking import CHARACTER_SET, algorithm_parameters, uid
+from node.encode.encoded import Encoded
+from node.encode.frames import Frame, functional_groups
+from node.encode.seg_header import segmentation_header
 from node.encode.segments import Instance, instances
-from node.encode.source import body_part
-from node.encode.text import text_values
-from node.terminology import ARTIFICIAL_INTELLIGENCE
+from node.encode.stream import bits, native, run_lengths
+from node.errors import PermanentError
+from node.terminology import SEGMENTATION
+
+_COMPRESSED = {RLELossless, DeflatedExplicitVRLittleEndian}
+MAXIMUM_FRACTIONAL_VALUE = 255
 
 
-def tracking_uid(context: ResultContext, label: Label) -> str:
-    """Tracking UID of one label's region, the same in the segmentation and the report."""
-    return uid(context, "tracking", str(label.value), label.name)
-
-
-def write_segmentation(case: Case, result: SegmentationResult) -> list[Dataset]:
-    """Encode the labels that were found, on the geometry of the source.
+def write_segmentation(case: Case, result: SegmentationResult) -> list[Encoded]:
+    """Encode the labels that were found, one binary segment each.
 
     Parameters
     ----------
@@ -34,107 +38,122 @@ def write_segmentation(case: Case, result: SegmentationResult) -> list[Dataset]:
 
     Returns
     -------
-    list of Dataset
-        BINARY segmentations, one unless they are packed; none where no label is found.
-        Explicit VR Little Endian. In the patient frame each frame has the position of its
-        source slice; of a projection image there is one frame, related to its source by
-        reference alone.
+    list of Encoded
+        One unless they are packed; none where no label is found. In the patient frame each
+        frame has the position of its source slice; of a projection image there is one frame
+        per segment, related to its source by reference alone.
     """
-    found = instances(case, ObjectForm.SEG_BINARY, result)
-    return [_write(case, result, instance) for instance in found]
+    return [
+        _write_binary(case, result, instance)
+        for instance in instances(case, ObjectForm.SEG_BINARY, result)
+    ]
 
 
-def _write(case: Case, result: SegmentationResult, instance: Instance) -> Dataset:
-    context = case.context
-    labels = list(instance.labels)
-    dataset: Dataset = hd.seg.Segmentation(
-        source_images=list(case.headers.images),
-        pixel_array=_segment_numbers(result.labelmap, labels),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[
-            _segment_description(number, label, context) for number, label in enumerate(labels, 1)
-        ],
-        series_instance_uid=instance.series_instance_uid,
-        series_number=case.series_number(instance.form.kind),
-        sop_instance_uid=instance.sop_instance_uid,
-        instance_number=instance.number,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=context.node_version,
-        device_serial_number=context.device_serial_number,
-        content_label="AI_SEGMENTATION",
-        content_description=f"{context.title}, UNVERIFIED"[:64],
-        content_qualification=context.content_qualification,
-        specific_character_set=CHARACTER_SET,
-    )
-    _pin_dimensions(dataset, case.uid(instance.form, "dimensions"))
-    if case.source.frame_numbers is not None:
-        _point_at_frames(dataset, case.source.frame_numbers)
-    _add_what_highdicom_leaves_out(dataset, case)
-    return dataset
+def write_label_map(case: Case, result: SegmentationResult) -> list[Encoded]:
+    """Encode the labels that were found as one label map: one frame per slice.
+
+    The pixels are segment numbers, compressed as `Packing.transfer_syntax_uid` says.
+    """
+    return [
+        _write_label_map(case, result, instance)
+        for instance in instances(case, ObjectForm.SEG_LABELMAP, result)
+    ]
 
 
-def _add_what_highdicom_leaves_out(dataset: Dataset, case: Case) -> None:
-    examined = body_part(case.headers.acquisition)
-    if examined:
-        dataset.BodyPartExamined = examined
-    if not case.source.volume.grid.patient_frame:
-        # Type 2C where no frame of reference says which way is up (PS3.3 Section C.7.6.1).
-        orientation = text_values(case.headers.acquisition, "PatientOrientation")
-        dataset.add(element("PatientOrientation", orientation or None))
+def write_fractional(case: Case, result: SegmentationResult) -> list[Encoded]:
+    """Encode the probabilities of the labels that were found, one segment each.
+
+    Raises
+    ------
+    PermanentError
+        If the result has no probabilities.
+    """
+    if result.probabilities is None:
+        raise PermanentError(
+            "the result has no probabilities: the package must ask for them (output.probabilities)"
+        )
+    return [
+        _write_fractional(case, result.probabilities, result, instance)
+        for instance in instances(case, ObjectForm.SEG_FRACTIONAL, result)
+    ]
 
 
-def concept(code: Code) -> hd.sr.CodedConcept:
-    """Make highdicom's form of a code."""
-    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)
+def _write_binary(case: Case, result: SegmentationResult, instance: Instance) -> Encoded:
+    labelmap, counts = result.labelmap, result.slice_counts
+    values = [label.value for label in instance.labels]
+    frames = [
+        Frame(int(k), number)
+        for number, value in enumerate(values, 1)
+        for k in np.flatnonzero(counts[:, value])
+    ]
+
+    def pixels() -> Iterator[bytes]:
+        masks = (labelmap[frame.k] == values[frame.segment - 1] for frame in frames)
+        return bits(masks, len(frames), labelmap[0].size)
+
+    return _encoded(case, instance, frames, ExplicitVRLittleEndian, pixels)
 
 
-def _segment_numbers(labelmap: LabelArray, labels: list[Label]) -> LabelArray:
-    """Renumber a label map to segment numbers: uint8, axes (k, j, i)."""
+def _write_label_map(case: Case, result: SegmentationResult, instance: Instance) -> Encoded:
+    labelmap = result.labelmap
+    frames = [Frame(int(k), 0) for k in np.flatnonzero(result.slice_counts[:, 1:].any(axis=1))]
     table = np.zeros(256, dtype=np.uint8)
-    for number, label in enumerate(labels, 1):
+    for number, label in enumerate(instance.labels, 1):
         table[label.value] = number
-    return table[labelmap]
+
+    def planes() -> Iterator[LabelArray]:
+        return (table[labelmap[frame.k]] for frame in frames)
+
+    size = len(frames) * labelmap[0].size
+    return _compressed(case, instance, frames, size, planes)
 
 
-def _segment_description(
-    number: int, label: Label, context: ResultContext
-) -> hd.seg.SegmentDescription:
-    made_by = context.provenance
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=made_by.model,
-        family=concept(ARTIFICIAL_INTELLIGENCE),
-        version=made_by.version,
-        source=MANUFACTURER,
-        parameters=algorithm_parameters(context),
-    )
-    return hd.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=label.name[:64],
-        segmented_property_category=concept(label.category),
-        segmented_property_type=concept(label.type),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm,
-        tracking_uid=tracking_uid(context, label),
-        tracking_id=label.name[:64],
-        display_color=hd.color.CIELabColor.from_rgb(*label.color),
-    )
+def _write_fractional(
+    case: Case, probabilities: LabelArray, result: SegmentationResult, instance: Instance
+) -> Encoded:
+    place = {label.value: n for n, label in enumerate(result.labels)}
+    channels = [probabilities[place[label.value]] for label in instance.labels]
+    frames = [
+        Frame(int(k), number)
+        for number, channel in enumerate(channels, 1)
+        for k in np.flatnonzero(channel.any(axis=(1, 2)))
+    ]
+
+    def planes() -> Iterator[LabelArray]:
+        return (channels[frame.segment - 1][frame.k] for frame in frames)
+
+    return _compressed(case, instance, frames, len(frames) * channels[0][0].size, planes)
 
 
-def _pin_dimensions(dataset: Dataset, organization_uid: str) -> None:
-    """Replace the random DimensionOrganizationUID by a derived one."""
-    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
-        for item in dataset.get(sequence, None) or []:
-            item.DimensionOrganizationUID = organization_uid
+def _compressed(
+    case: Case,
+    instance: Instance,
+    frames: Sequence[Frame],
+    size: int,
+    planes: Callable[[], Iterator[LabelArray]],
+) -> Encoded:
+    """Put frames of one byte per pixel into the transfer syntax that the packing asks for."""
+    wanted = case.packing.transfer_syntax_uid
+    syntax = wanted if wanted in _COMPRESSED else ExplicitVRLittleEndian
+
+    def pixels() -> Iterator[bytes]:
+        return run_lengths(planes()) if syntax == RLELossless else native(planes(), size)
+
+    return _encoded(case, instance, frames, syntax, pixels)
 
 
-def _point_at_frames(dataset: Dataset, frame_numbers: tuple[int, ...]) -> None:
-    """Turn references to the k-th slice into references to the source's own frame numbers."""
-    images = {
-        id(image): image  # highdicom lets the segments of a slice share one item
-        for frame in dataset.PerFrameFunctionalGroupsSequence
-        for derivation in frame.get("DerivationImageSequence", None) or []
-        for image in derivation.SourceImageSequence
-    }
-    for image in images.values():
-        image.ReferencedFrameNumber = frame_numbers[image.ReferencedFrameNumber - 1]
+def _encoded(
+    case: Case,
+    instance: Instance,
+    frames: Sequence[Frame],
+    syntax: str,
+    pixels: Callable[[], Iterator[bytes]],
+) -> Encoded:
+    by_plane = case.source.volume.grid.patient_frame
+
+    def tail() -> Iterable[bytes]:
+        yield from functional_groups(case, frames, SEGMENTATION, by_plane=by_plane)
+        yield from pixels()
+
+    dataset = segmentation_header(case, instance, frames, syntax)
+    return Encoded(instance.form, dataset, tail)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from engines.types import Label, LabelArray, SegmentationResult
+from engines.types import Label, SegmentationResult
 from node.domain import ObjectForm, ResultKind
 from node.encode.case import Case, found_labels
 from node.errors import PermanentError
@@ -69,7 +68,7 @@ def instances(case: Case, form: ObjectForm, result: SegmentationResult) -> tuple
         return ()
     groups = [labels]
     if form is not ObjectForm.SEG_LABELMAP:  # there a frame holds all segments
-        groups = _groups(case, result.labelmap, labels)
+        groups = _groups(case, result, labels)
     return tuple(
         Instance(
             form=form,
@@ -83,20 +82,12 @@ def instances(case: Case, form: ObjectForm, result: SegmentationResult) -> tuple
     )
 
 
-def slices_with(labelmap: LabelArray) -> npt.NDArray[np.bool_]:
-    """Tell in which slices each value occurs: shape (slices, 256)."""
-    there = np.zeros((len(labelmap), 256), dtype=np.bool_)
-    for k, plane in enumerate(labelmap):
-        there[k] = np.bincount(plane.ravel(), minlength=256) > 0
-    return there
-
-
-def _groups(case: Case, labelmap: LabelArray, labels: Sequence[Label]) -> list[list[Label]]:
+def _groups(case: Case, result: SegmentationResult, labels: Sequence[Label]) -> list[list[Label]]:
     most_frames, most_segments = case.packing.max_frames, case.packing.max_segments
     for limit in (most_frames, most_segments):
         if limit is not None and limit < 1:
             raise PermanentError(f"at most {limit} frames or segments: expected 1 or more")
-    frames = slices_with(labelmap).sum(axis=0)
+    frames = np.count_nonzero(result.slice_counts, axis=0)
     groups: list[list[Label]] = [[]]
     inside = 0
     for label in labels:

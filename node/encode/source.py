@@ -70,6 +70,10 @@ def prepare(source: Source, context: ResultContext) -> Headers:
     return Headers(identity=identity(first), images=images, acquisition=first)
 
 
+_EVEN = 0.01
+"""Share of the distance between slices by which it may vary and still be stated."""
+
+
 def body_part(ds: Dataset) -> str:
     """*BodyPartExamined* of a header, or empty where it is absent or not a code string."""
     value = text_value(ds, "BodyPartExamined")
@@ -228,7 +232,7 @@ def _vector(ds: Dataset, keyword: str, count: int) -> list[str]:
     return [format_number_as_ds(value) for value in found]
 
 
-def _positions(images: tuple[Dataset, ...]) -> npt.NDArray[np.float64]:
+def positions(images: tuple[Dataset, ...]) -> npt.NDArray[np.float64]:
     """ImagePositionPatient of every slice, shape (k, 3), mm, LPS."""
     if "PerFrameFunctionalGroupsSequence" in images[0]:
         frames = images[0].PerFrameFunctionalGroupsSequence
@@ -238,11 +242,22 @@ def _positions(images: tuple[Dataset, ...]) -> npt.NDArray[np.float64]:
     return np.array(found, dtype=np.float64)
 
 
+def even_spacing(images: tuple[Dataset, ...]) -> float | None:
+    """Distance between neighbouring slices, mm; None where they are uneven, or there are none."""
+    shared = images[0].get("SharedFunctionalGroupsSequence", None)
+    if "ImagePositionPatient" not in images[0] and shared is None:
+        return None
+    gaps = np.linalg.norm(np.diff(positions(images), axis=0), axis=1)
+    if not len(gaps) or np.ptp(gaps) > _EVEN * gaps.mean():
+        return None
+    return float(gaps.mean())
+
+
 def _check_positions(images: tuple[Dataset, ...], grid: Grid) -> None:
     index = np.zeros((grid.shape[0], 4))
     index[:, 0], index[:, 3] = np.arange(grid.shape[0]), 1.0
     expected = (index @ grid.affine.T)[:, :3]
-    distance = np.linalg.norm(_positions(images) - expected, axis=1)
+    distance = np.linalg.norm(positions(images) - expected, axis=1)
     spacing = grid.spacing_mm
     allowed = _POSITION_TOLERANCE * (min(spacing) if grid.shape[0] > 1 else min(spacing[1:]))
     if distance.max() > allowed:

@@ -27,7 +27,7 @@ from node.encode.document import (
     mark_document,
 )
 from node.encode.identity import identity
-from node.encode.seg import concept
+from node.encode.seg_header import concept
 from node.errors import PermanentError
 from node.terminology import (
     ALGORITHM_NAME,

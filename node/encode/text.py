@@ -128,7 +128,9 @@ def _decode_strictly(value: bytes, encodings: list[str], character_sets: Sequenc
         return value.decode(encodings[0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pydicom warns where it puts replacement characters
-        return decode_bytes(value, encodings, _DELIMITERS)
+        text: str = decode_bytes(value, encodings, _DELIMITERS)
+    # pydicom leaves the designation of a G1 set before what it decodes (PS3.5 Section 6.1.2.5).
+    return text.replace("\x1b$)A", "").replace("\x1b$)C", "")
 
 
 def _repair(text: str, character_sets: Sequence[str]) -> str:

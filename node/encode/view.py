@@ -6,11 +6,11 @@ Pixels only; where they are put and what is written beside them is `node.encode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
@@ -20,6 +20,9 @@ from node.encode.text import text_values
 RGB = npt.NDArray[np.uint8]
 _FILL = 0.22
 """Share of the label's colour inside its contour: the image stays readable below it."""
+
+_SMALL, _RING = 14, 16
+"""Pixels of the picture: side of a label that gets a ring, and the radius of that."""
 
 _OPPOSITE = str.maketrans("LRAPHF", "RLPAFH")
 
@@ -104,26 +107,73 @@ def radiograph_view(volume: Volume, labels: LabelArray, header: Dataset) -> View
     return View(gray, labels[0], (rows_mm, columns_mm), marks)
 
 
-def slice_views(volume: Volume, labels: LabelArray, count: int) -> list[View]:
-    """View slices at even steps through the labelled range, or through all where none is."""
+def slice_views(
+    volume: Volume, labels: LabelArray, count: int, telling: Sequence[int] = ()
+) -> list[View]:
+    """View slices at even steps through the labelled range, or through all where none is.
+
+    Parameters
+    ----------
+    telling
+        Slices that must not be missing, the most telling first: each takes the place of the
+        nearest.
+    """
     window = window_of(volume, labels)
     slices = volume.grid.shape[0]
     labelled = np.flatnonzero(labels.any(axis=(1, 2)))
     first, last = (labelled[0], labelled[-1]) if labelled.size else (0, slices - 1)
     span = last - first + 1
-    chosen = first + ((np.arange(count) + 0.5) * span / count).astype(int)
+    even = first + ((np.arange(count) + 0.5) * span / count).astype(int)
+    free, chosen = sorted(set(even.tolist())), set(telling[:count])
+    for k in telling[:count]:
+        if free:
+            free.remove(min(free, key=lambda each: abs(each - k)))
+    return [slice_view(volume, labels, k, window) for k in sorted(chosen | set(free))]
+
+
+def zoomed(view: View, around: tuple[int, int, int, int], times: float) -> View:
+    """Cut a view down to a square around a box of pixels.
+
+    Parameters
+    ----------
+    around
+        First row, row past the last, first column, column past the last.
+    times
+        Side of the square in sides of the box, at least a fifth of the view.
+    """
+    rows, columns = view.gray.shape
+    top, bottom, left, right = around
+    tall, wide = view.pixel_mm
+    side_mm = max(
+        times * max((bottom - top) * tall, (right - left) * wide),
+        max(rows * tall, columns * wide) / 5,
+    )
+    row = _cut((top + bottom) / 2, side_mm / tall, rows)
+    column = _cut((left + right) / 2, side_mm / wide, columns)
+    return replace(
+        view,
+        gray=view.gray[row, column],
+        labels=view.labels[row, column],
+        caption=f"{view.caption}, enlarged",
+    )
+
+
+def _cut(middle: float, size: float, there: int) -> slice:
+    length = min(max(2, round(size)), there)
+    start = min(max(0, round(middle - length / 2)), there - length)
+    return slice(start, start + length)
+
+
+def slice_view(volume: Volume, labels: LabelArray, k: int, window: tuple[float, float]) -> View:
+    """View one slice in a window (lowest and highest value shown)."""
     _, rows_mm, columns_mm = volume.grid.spacing_mm
-    marks = _axis_marks(volume.grid)
-    return [
-        View(
-            to_gray(volume.voxels[k], window),
-            labels[k],
-            (rows_mm, columns_mm),
-            marks,
-            f"slice {k + 1} of {slices}",
-        )
-        for k in sorted(set(chosen.tolist()))
-    ]
+    return View(
+        to_gray(volume.voxels[k], window),
+        labels[k],
+        (rows_mm, columns_mm),
+        axis_marks(volume.grid),
+        f"slice {k + 1} of {volume.grid.shape[0]}",
+    )
 
 
 def coronal_view(volume: Volume, labels: LabelArray) -> View | None:
@@ -184,10 +234,31 @@ def draw(view: View, size: tuple[int, int], labels: Sequence[Label]) -> RGB:
         border = inside & ~ndimage.binary_erosion(inside, iterations=2)
         canvas[border] = color
     drawn: RGB = np.clip(canvas, 0, 255).astype(np.uint8)
-    return drawn
+    return _ringed(drawn, view, labels)
 
 
-def _axis_marks(grid: Grid) -> tuple[str, str, str, str]:
+def _ringed(drawn: RGB, view: View, labels: Sequence[Label]) -> RGB:
+    """Put a ring round every label that is too small to be seen, and show the image in it."""
+    small = []
+    for label in labels:
+        place = np.argwhere(view.labels == label.value)
+        if not len(place):
+            continue
+        scale = np.array(drawn.shape[:2]) / view.labels.shape
+        low, high = place.min(axis=0) * scale, (place.max(axis=0) + 1) * scale
+        if (high - low).max() < _SMALL:
+            small.append((label, (low + high) / 2))
+    if not small:
+        return drawn
+    page = Image.fromarray(drawn)
+    pen = ImageDraw.Draw(page)
+    for label, (row, column) in small:
+        box = (column - _RING, row - _RING, column + _RING, row + _RING)
+        pen.ellipse(box, outline=label.color, width=2)
+    return np.array(page)
+
+
+def axis_marks(grid: Grid) -> tuple[str, str, str, str]:
     """Directions at the edges of a slice, from the columns of the affine."""
     right, bottom = _direction(grid.affine[:3, 2]), _direction(grid.affine[:3, 1])
     return right.translate(_OPPOSITE), right, bottom.translate(_OPPOSITE), bottom

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node.domain import Plan, PlannedRun
+from node.domain import Plan, PlannedRun, Predecessor
 from node.plan.late import Earlier
 from node.store.index import Index
 from node.store.ledger import Ledger
@@ -26,6 +26,33 @@ def earlier_runs(
         or ledger.revision_that_made(study_instance_uid, run.key) is not None
     ]
     return Earlier(before[-1].revision, before[-1].complete_at, runs)
+
+
+def predecessors(
+    index: Index, ledger: Ledger, study_instance_uid: str, revision: int, run: PlannedRun
+) -> tuple[Predecessor, ...]:
+    """Find what the latest earlier revision has written of the same model on the same case.
+
+    Of a model that takes single images the case is the image, else the series.
+    """
+    made = ledger.made(study_instance_uid)
+    single = len(run.sop_instance_uids) == 1
+    for row in sorted(index.revisions(study_instance_uid), key=lambda row: -row.revision):
+        if row.revision >= revision or row.plan is None:
+            continue
+        keys = {
+            other.key
+            for other in row.plan.runs
+            if (other.model, other.series_instance_uid) == (run.model, run.series_instance_uid)
+            and (not single or other.sop_instance_uids == run.sop_instance_uids)
+        } - {run.key}
+        found = [one for one in made if one.run_key in keys]
+        if found:
+            return tuple(
+                Predecessor(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid)
+                for one in found
+            )
+    return ()
 
 
 def without_repeats(ledger: Ledger, plan: Plan) -> tuple[Plan, list[PlannedRun]]:

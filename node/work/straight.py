@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from engines.grid import Stack
 from engines.types import ClassificationResult, Result, SegmentationResult, Volume
 from node.domain import Source
@@ -34,6 +36,9 @@ def on_slices(result: Result, stack: Stack | None) -> Result:
             "brought back to them"
         )
     found = replace(result, labelmap=stack.to_slices(result.labelmap))
+    if result.probabilities is not None:
+        back = [stack.to_slices(each) for each in result.probabilities]
+        found = replace(found, probabilities=np.stack(back))
     counts = found.voxel_counts
     kept = tuple(one for one in result.measurements if counts[one.label])
     return replace(found, measurements=kept)

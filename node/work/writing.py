@@ -33,6 +33,7 @@ from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger
 from node.work.cases import model_spec, result_context
+from node.work.earlier import predecessors
 from node.work.forms import Choice, choose, following
 from node.work.product import load_product
 
@@ -232,6 +233,10 @@ class Writing:
         result, provenance = load_product(self._files.path(f"{folder}/result.npz"))
         package = self.package(run)
         context = result_context(self._config, package, row, run, run_number, provenance)
+        superseded = predecessors(
+            self._index, self._ledger, row.study_instance_uid, row.revision, run
+        )
+        context = replace(context, predecessors=superseded)
         return _Case(run, run_number, result, self.source(run), context)
 
     def _groups(self, case: _Case) -> list[_Group]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ def lungs(source: Source, *, left: bool = True, right: bool = True) -> Segmentat
             Measurement(label.value, "extent_transverse", 131.0, "mm"),
         ]
     return SegmentationResult(labelmap, (RIGHT, LEFT), tuple(measurements))
+
+
+def with_probabilities(result: SegmentationResult) -> SegmentationResult:
+    """Give a result probabilities of 200 of 255 where its labels are."""
+    values = [(result.labelmap == label.value) * np.uint8(200) for label in result.labels]
+    return replace(result, probabilities=np.stack(values))
 
 
 def view_of(predicted: str | None) -> ClassificationResult:

@@ -25,9 +25,7 @@ from tests.encode.conftest import ALL_KINDS, SOURCES, lungs, make_context, make_
 
 
 def written(encoded):
-    buffer = BytesIO()
-    encoded.dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return b"".join(encoded.chunks())
 
 
 def objects(source, **changes):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from io import BytesIO
 
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import dcmread
 
 from node.domain import ResultKind
 from node.encode.base import encode
@@ -19,9 +17,7 @@ from tests.encode.conftest import LEFT, OBLIQUE, RIGHT, SOURCES, lungs, make_con
 def segmentation(result, source, **changes):
     context = make_context(source, kinds=(ResultKind.SEG,), **changes)
     (encoded,) = encode(result, source, context)
-    buffer = BytesIO()
-    encoded.dataset.save_as(buffer, enforce_file_format=True)
-    return dcmread(BytesIO(buffer.getvalue()))
+    return encoded.read()
 
 
 def mask_of(ds, number, source):
@@ -154,6 +150,9 @@ def test_segments_are_numbered_without_gaps_whatever_was_found(source_of):
 
     (segment,) = ds.SegmentSequence
     assert (segment.SegmentNumber, segment.SegmentLabel) == (1, "Right lung")
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        values = frame.FrameContentSequence[0].DimensionIndexValues
+        assert len(values) == len(ds.DimensionIndexSequence)
 
 
 def test_a_segment_says_what_made_it(source_of):

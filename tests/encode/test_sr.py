@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from engines.types import Measurement
 from node.domain import ResultKind
 from node.encode.base import encode
+from node.encode.planar import TOOL
 from tests.encode.conftest import LEFT, RIGHT, lungs, make_context, view_of
 
 KINDS = (ResultKind.SEG, ResultKind.SR)
@@ -104,7 +105,9 @@ def test_every_group_about_a_projection_image_has_coordinates(source_of):
         document, _ = report(result, source)
         assert document.SOPClassUID.name == "Comprehensive SR Storage"
         for group in groups_of(document):
-            assert len(items(group, "SCOORD")) == 1
+            inside = [child for number in items(group, "NUM") for child in number.ContentSequence]
+            places = [*items(group, "SCOORD"), *inside]
+            assert "SCOORD" in {item.ValueType for item in places}
 
 
 def test_an_outline_goes_round_the_pixels_of_its_label(source_of):
@@ -112,8 +115,9 @@ def test_an_outline_goes_round_the_pixels_of_its_label(source_of):
     result = lungs(source)
     document, _ = report(result, source)
 
-    group = document.content.get_planar_roi_measurement_groups()[0]
-    points = group.roi.value
+    number = items(groups_of(document)[0], "NUM")[0]
+    place = next(item for item in number.ContentSequence if item.ValueType == "SCOORD")
+    points = place.value
     rows, columns = np.nonzero(result.labelmap[0] == LEFT.value)
     assert points.min(axis=0).tolist() == [columns.min(), rows.min()]
     assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
@@ -126,11 +130,11 @@ def test_parts_of_a_label_are_outlined_and_measured_once(source_of):
     result.labelmap[result.labelmap == RIGHT.value] = LEFT.value
     document, _ = report(dataclasses.replace(result, labels=(LEFT,)), source)
 
-    first, second = document.content.get_planar_roi_measurement_groups()
-    names = (first.tracking_identifier, second.tracking_identifier)
-    assert names == ("Left lung", "Left lung, part 2")
+    first, second = document.content.get_image_measurement_groups()
+    assert first.tracking_identifier == second.tracking_identifier == TOOL + "PlanarFreehandROI"
     assert len(first.get_measurements()) == 3
-    assert second.get_measurements() == []
+    (own,) = second.get_measurements()
+    assert own.name == codes.SCT.Area
     assert first.tracking_uid != second.tracking_uid
 
 

@@ -58,6 +58,20 @@ def test_a_late_image_is_read_as_a_new_revision(node, images):
     assert len(revision.plan.runs[0].sop_instance_uids) == 5
 
 
+def test_the_report_of_a_new_revision_names_the_one_it_supersedes(node, images):
+    uid = first_revision(node, images)
+    _, revision = next_revision(node, uid, images[4:])
+    node.make(uid, revision.revision)
+
+    first = node.datasets(uid)["SR"]
+    second = node.datasets(uid, revision.revision)["SR"]
+    (study,) = second.PredecessorDocumentsSequence
+    (reference,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert reference.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in first
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+
+
 def test_a_study_whose_rule_marks_late_images_ends_as_late(open_node, images):
     node = open_node(**MARK)
     uid = first_revision(node, images)
