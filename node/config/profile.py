@@ -89,9 +89,10 @@ BUILT_IN: Final[Mapping[str, Profile]] = {
         status=("STATUS",),
     ),
     # OHIF 3.13 hangs on fractional segments, shows nothing of an SR with a group without
-    # coordinates, and never draws SCOORD3D: planar reports only.
+    # coordinates, and never draws SCOORD3D: planar reports only. Of a label map that lists its
+    # background it paints every label in the next one's place (tests/viewers): binary only.
     "ohif": Profile(
-        seg=("SEG_LABELMAP", "SEG_BINARY", "SC"),
+        seg=("SEG_BINARY", "SC"),
         sr=("SR_2D", "SC"),
         sc=("SC",),
         pm=("PM",),

@@ -12,20 +12,18 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from engines.types import BoolArray, LabelArray, Measurement, SegmentationResult
+from node.config.profile import BUILT_IN
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
-from node.domain import ObjectForm, Source
+from node.domain import ObjectForm, ResultKind, Source
 from node.encode.base import encode, possible_forms
 from tests.builders import ct_series, radiograph
 from tests.builders.files import write
 from tests.encode.conftest import LEFT, RIGHT, make_context
 
-FOR_OHIF = (
-    ObjectForm.SEG_BINARY,
-    ObjectForm.SEG_LABELMAP,
-    ObjectForm.SR_2D,
-    ObjectForm.SC,
-)
+_KINDS = (ResultKind.SEG, ResultKind.SR, ResultKind.SC)
+FOR_OHIF = tuple(dict.fromkeys(form for kind in _KINDS for form in BUILT_IN["ohif"].chain(kind)))
+"""Every form of these kinds that the built-in profile may send."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ import re
 import pytest
 from pydicom.dataset import Dataset
 
-from node.domain import ObjectForm
+from node.domain import ObjectForm, ResultKind
 from tests.encode.conftest import LEFT, RIGHT
 from tests.viewers.browser import is_the_page, near, picture_of
 from tests.viewers.conftest import PICTURES, ReadingRoom
-from tests.viewers.studies import Study
+from tests.viewers.studies import FOR_OHIF, Study
 
 pytestmark = [pytest.mark.pacs, pytest.mark.timeout(600)]
 
 WAIT_MS = 120_000
+OUTLINE = (255, 255, 0)
+"""Of a measurement that was taken over."""
+SEGMENTATIONS = [form for form in FOR_OHIF if form.kind is ResultKind.SEG]
 SERIES = '[data-cy="series-description-label"]'
 HYDRATE = '[data-cy="yes-hydrate-btn"]'
 SEGMENTS = '[data-cy="panelSegmentation-btn"]'
@@ -51,7 +54,7 @@ def test_a_study_opens(room):
     assert (picture.max(axis=2) > 100).mean() > 0.05  # the body, in grey
 
 
-@pytest.mark.parametrize("form", [ObjectForm.SEG_BINARY, ObjectForm.SEG_LABELMAP])
+@pytest.mark.parametrize("form", SEGMENTATIONS)
 def test_a_segmentation_becomes_an_overlay_in_its_colours(room, form):
     if form not in room.ct.results:
         pytest.skip(f"the node does not write {form}")
@@ -91,10 +94,11 @@ def test_measurements_are_drawn_and_listed(room, name):
     page = room.page
     page.locator(HYDRATE).first.click(timeout=WAIT_MS)
     page.locator(MEASUREMENTS).first.click(timeout=WAIT_MS)
-    for name in ("Left lung", "Right lung"):
-        page.locator('[data-cy="data-row"]').filter(has_text=name).first.wait_for(timeout=WAIT_MS)
+    rows = page.locator('[data-cy="data-row"]').filter(has_text="Lung")
+    rows.nth(1).wait_for(timeout=WAIT_MS)  # one for each lung
 
-    wait_for_picture(room, lambda picture: True, f"ohif-{name}-sr")
+    assert "mm²" in page.locator('[data-cy="data-row-details"]').first.inner_text()
+    wait_for_picture(room, lambda picture: near(picture, OUTLINE).mean() > 0.001, f"ohif-{name}-sr")
 
 
 def is_taken_over(report: Dataset | None) -> bool:
