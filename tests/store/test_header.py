@@ -9,7 +9,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.errors import PermanentError
 from node.store.file_meta import file_meta
-from node.store.header import header_of_file, read_header
+from node.store.header import header_begun, header_of_file, read_header
+from node.store.scanner import WINDOW_BYTES
 from tests.builders import ct_series
 
 
@@ -107,3 +108,28 @@ def test_a_file_on_disk_gives_the_same_header(tmp_path):
     path.write_bytes(encoded(ct_series(slices=1)[0]).getvalue())
 
     assert header_of_file(path) == read_header(BytesIO(path.read_bytes()))
+
+
+@pytest.mark.parametrize("written", [1000, 65535, 65536, 200_000, 530_000])
+def test_the_header_of_a_begun_file_is_that_of_the_whole_one_or_still_to_come(tmp_path, written):
+    (ds,) = ct_series(slices=1, rows=512, columns=512)
+    path = tmp_path / "whole.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    whole = header_of_file(path)
+    with path.open("r+b") as begun:
+        size = min(written, path.stat().st_size)
+        begun.truncate(size)
+        found = header_begun(begun.fileno(), size)
+
+    assert found == (whole if size >= WINDOW_BYTES else None)
+
+
+def test_a_begun_file_whose_header_goes_on_behind_what_is_written_is_still_to_come(tmp_path):
+    (ds,) = ct_series(slices=1, rows=512, columns=512)
+    ds.add_new(0x00090010, "LO", "WETREAD TEST")
+    ds.add_new(0x00091010, "OB", b"\0" * (2 * WINDOW_BYTES))
+    path = tmp_path / "long.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    with path.open("r+b") as begun:
+        assert header_begun(begun.fileno(), 2 * WINDOW_BYTES) is None
+        assert header_begun(begun.fileno(), path.stat().st_size) == header_of_file(path)
