@@ -16,22 +16,30 @@ QUIET_SECTIONS = frozenset(
     }
 )
 """What stands there is asked, known or old; it never flags."""
+LEAST_URGENT = 3
 OLD = frozenset({"chronic", "old", "healed", "remote"})
 
 
 def critical_category(finding: Finding, *, alarm: bool) -> int | None:
     """ACR category of a merged finding; None if nobody must be told.
 
-    A finding that a later section denies has lost its presence in merging, and is not flagged; nor
-    is what was there before and is stable or smaller. One that is only possible counts if the
-    words ask for action (``alarm``: "concerning for").
+    A finding that a later section denies has lost its presence in merging, and is not flagged.
+    What was there before and is stable or smaller is a category less urgent. One that is only
+    possible counts if the words ask for action (``alarm``: "concerning for").
     """
     if not _is_current(finding, alarm=alarm) or not OLD.isdisjoint(finding.morphology):
         return None
     for rule in concepts()[finding.concept].critical:
         if not rule.when or any(_holds(condition, finding) for condition in rule.when):
-            return rule.category
+            return _eased(rule.category, finding.change)
     return None
+
+
+def _eased(category: int, change: Change | None) -> int | None:
+    """Somebody knows of what is stable or smaller: one category less urgent, of 3 none."""
+    if change not in {Change.STABLE, Change.SMALLER}:
+        return category
+    return category + 1 if category < LEAST_URGENT else None
 
 
 def _is_current(finding: Finding, *, alarm: bool) -> bool:
@@ -41,7 +49,7 @@ def _is_current(finding: Finding, *, alarm: bool) -> bool:
         and finding.temporality is Temporality.RECENT
         and finding.assertion.experiencer is Experiencer.PATIENT
         and finding.section not in QUIET_SECTIONS
-        and finding.change not in {Change.STABLE, Change.SMALLER, Change.RESOLVED}
+        and finding.change is not Change.RESOLVED
     )
 
 

@@ -60,14 +60,14 @@ def test_a_stone_is_what_its_place_makes_it():
     assert [each.sizes_mm for each in report.findings] == [(), ((9.0,),)]
 
 
-def test_only_what_is_new_or_worse_is_critical():
+def test_what_is_stable_is_less_urgent_and_what_is_doubtful_is_not_critical():
     critical = "IMPRESSION: Large right pneumothorax."
     stable = "IMPRESSION: Unchanged large right pneumothorax."
     doubtful = "IMPRESSION: Pneumothorax cannot be excluded."
     feared = "IMPRESSION: Findings concerning for aortic dissection."
 
     assert [each.category for each in extract_findings(critical).critical] == [1]
-    assert extract_findings(stable).critical == ()
+    assert [each.category for each in extract_findings(stable).critical] == [2]
     assert extract_findings(doubtful).critical == ()
     assert [each.category for each in extract_findings(feared).critical] == [1]
 
