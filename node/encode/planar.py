@@ -18,8 +18,9 @@ from node.encode.contour import Polygon, outlines
 from node.encode.groups import Group, about, measurements, number_of, six_digits
 from node.encode.marking import uid
 from node.encode.reference import image_of
+from node.encode.seg_header import concept
 from node.encode.telling import largest_slices, longest_diameter
-from node.terminology import AREA, LENGTH, UNITS
+from node.terminology import AREA, COMMENT, LENGTH, UNITS
 
 TOOL = "Cornerstone3DTools@^0.1.0:"
 """Whose annotations OHIF takes over (dcmjs, adapters of Cornerstone3D)."""
@@ -86,7 +87,15 @@ def _group(
     said["tracking_identifier"] = hd.sr.TrackingIdentifier(
         uid=uid(case.context, *role), identifier=TOOL + tool
     )
-    return hd.sr.MeasurementsAndQualitativeEvaluations(**said, measurements=numbers)
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(**said, measurements=numbers)
+    comment = hd.sr.TextContentItem(
+        name=concept(COMMENT),
+        value=label.name,  # what OHIF calls the measurement in its panel
+        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+    )
+    content = [*group[0].ContentSequence, comment]
+    group[0].ContentSequence = hd.sr.ContentSequence(content)
+    return group
 
 
 def _polyline(case: Case, k: int, points: Polygon) -> hd.sr.CoordinatesForMeasurement:
