@@ -135,6 +135,8 @@ class ObjectForm(StrEnum):
     PDF = "PDF"
     STATUS = "STATUS"
     """Enhanced SR; `node.encode.status`."""
+    STATUS_SC = "STATUS_SC"
+    """The same as a page to look at."""
 
     @property
     def kind(self) -> ResultKind:
@@ -167,6 +169,7 @@ _STORAGE_OF: Mapping[ObjectForm, str | None] = {
     ObjectForm.KO: "1.2.840.10008.5.1.4.1.1.88.59",
     ObjectForm.PDF: "1.2.840.10008.5.1.4.1.1.104.1",
     ObjectForm.STATUS: "1.2.840.10008.5.1.4.1.1.88.22",
+    ObjectForm.STATUS_SC: "1.2.840.10008.5.1.4.1.1.7",
 }
 
 

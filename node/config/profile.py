@@ -25,6 +25,7 @@ FormName: TypeAlias = Literal[
     "KO",
     "PDF",
     "STATUS",
+    "STATUS_SC",
 ]
 """A member of `node.domain.ObjectForm`."""
 
@@ -41,6 +42,10 @@ class Profile(Section):
     """What a viewer shows. For each kind: the form wanted, then what replaces it; empty: none."""
 
     seg: _Forms = Field(default=(), description="Segmentations.")
+    seg_of_projections: _Forms | None = Field(
+        default=None,
+        description="Segmentations of radiographs and other projections; left out: as `seg`.",
+    )
     sr: _Forms = Field(default=(), description="Structured reports.")
     sc: _Forms = Field(default=(), description="Pictures (secondary captures).")
     pm: _Forms = Field(default=(), description="Parametric maps.")
@@ -68,6 +73,11 @@ class Profile(Section):
         """The form of a kind that is wanted, then those that replace it."""
         return tuple(ObjectForm(name) for name in getattr(self, kind.value.lower()))
 
+    def for_projections(self) -> Profile:
+        """The same for images without a frame of reference in the patient."""
+        own = self.seg_of_projections
+        return self if own is None else self.model_copy(update={"seg": own})
+
     @property
     def packing(self) -> Packing:
         """How its objects are packed."""
@@ -86,24 +96,31 @@ BUILT_IN: Final[Mapping[str, Profile]] = {
         pr=("PR",),
         ko=("KO",),
         doc=("PDF",),
-        status=("STATUS",),
+        status=("STATUS", "STATUS_SC"),
     ),
     # OHIF 3.13 hangs on fractional segments, shows nothing of an SR with a group without
     # coordinates, and never draws SCOORD3D: planar reports only. Of a label map that lists its
-    # background it paints every label in the next one's place (tests/viewers): binary only.
+    # background it paints every label in the next one's place: binary only. It ends with a black
+    # page at a segmentation without a spacing in the patient, that of a radiograph (tests/viewers).
     "ohif": Profile(
         seg=("SEG_BINARY", "SC"),
+        seg_of_projections=("SC",),
         sr=("SR_2D", "SC"),
         sc=("SC",),
         pm=("PM",),
         rtstruct=("RTSTRUCT",),
         derived=("DERIVED",),
         doc=("PDF",),
+        status=("STATUS_SC",),
         transfer_syntax="rle",
     ),
     # It shows bare masks of a segmentation, and fails on SR and parametric maps.
     "orthanc-webviewer": Profile(
-        seg=("SC_MULTIFRAME", "SC"), sr=("SC",), sc=("SC",), derived=("DERIVED",)
+        seg=("SC_MULTIFRAME", "SC"),
+        sr=("SC",),
+        sc=("SC",),
+        derived=("DERIVED",),
+        status=("STATUS_SC",),
     ),
     # Weasis switches segmentations of more than 400 frames off.
     "weasis": Profile(
@@ -115,9 +132,9 @@ BUILT_IN: Final[Mapping[str, Profile]] = {
         pr=("PR",),
         ko=("KO",),
         doc=("PDF",),
-        status=("STATUS",),
+        status=("STATUS", "STATUS_SC"),
         max_frames=400,
     ),
-    "plain": Profile(sc=("SC",)),
+    "plain": Profile(sc=("SC",), status=("STATUS_SC",)),
 }
 """By the names that an administrator's own profiles cannot have."""

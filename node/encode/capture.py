@@ -15,6 +15,7 @@ from node.encode.picture import render_picture
 from node.encode.reference import reference, start
 from node.encode.source import LOSSY, body_part
 from node.encode.text import text_value
+from node.encode.view import RGB
 
 
 def write_capture(case: Case, result: BuiltInResult) -> list[Encoded]:
@@ -26,8 +27,7 @@ def write_capture(case: Case, result: BuiltInResult) -> list[Encoded]:
     dataset = start(case, ObjectForm.SC, "OT")
     references = [reference(image) for image in case.headers.images]
     complete_capture(dataset, case, picture.shape[:2], references)
-    pixels = picture.tobytes()
-    dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    set_pixels(dataset, picture)
     return [Encoded(ObjectForm.SC, dataset)]
 
 
@@ -54,23 +54,34 @@ def complete_capture(
     dataset.DerivationDescription = f"Picture of the result of {context.title}"[:1024]
     dataset.SourceImageSequence = list(references)
     dataset.PatientOrientation = None
-    set_body_part(dataset, case)
+    set_body_part(dataset, case.headers.acquisition)
+    describe_rgb(dataset, shape)
+    lossy = [image for image in case.headers.images if image.get("LossyImageCompression") == "01"]
+    for image in lossy[:1]:
+        dataset.update(plain_copy(image, LOSSY))
+
+
+def describe_rgb(dataset: Dataset, shape: tuple[int, ...]) -> None:
+    """Set the Image Pixel module of colour pictures, 8 bits a sample, not compressed with loss."""
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
     dataset.PhotometricInterpretation = "RGB"
     dataset.Rows, dataset.Columns = shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation = 0
     dataset.LossyImageCompression = "00"
-    lossy = [image for image in case.headers.images if image.get("LossyImageCompression") == "01"]
-    for image in lossy[:1]:
-        dataset.update(plain_copy(image, LOSSY))
 
 
-def set_body_part(dataset: Dataset, case: Case) -> None:
+def set_pixels(dataset: Dataset, picture: RGB) -> None:
+    """Set PixelData, of even length (PS3.5 Section 8.1.1)."""
+    pixels = picture.tobytes()
+    dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
+
+
+def set_body_part(dataset: Dataset, header: Dataset) -> None:
     """Set the source's *BodyPartExamined*, or without one its *Laterality*, which may be empty."""
-    examined = body_part(case.headers.acquisition)
+    examined = body_part(header)
     if examined:
         dataset.BodyPartExamined = examined
         return
-    laterality = text_value(case.headers.acquisition, "Laterality")
+    laterality = text_value(header, "Laterality")
     dataset.Laterality = laterality if laterality in {"R", "L"} else ""

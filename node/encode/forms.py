@@ -46,12 +46,12 @@ def possible_forms(result: object, source: Source) -> tuple[ObjectForm, ...]:
 
     A result type of a plug-in is taken at its word: all forms, unless it registers its own.
     """
-    return tuple(form for form in ObjectForm if form is not ObjectForm.STATUS)
+    return tuple(form for form in ObjectForm if form.kind is not ResultKind.STATUS)
 
 
 @possible_forms.register
 def _segmentation_forms(result: SegmentationResult, source: Source) -> tuple[ObjectForm, ...]:
-    missing = {ObjectForm.DERIVED, ObjectForm.STATUS}
+    missing = {ObjectForm.DERIVED, ObjectForm.STATUS, ObjectForm.STATUS_SC}
     if not source.volume.grid.patient_frame:
         missing |= {ObjectForm.SEG_LABELMAP, ObjectForm.SR_3D, ObjectForm.PM, ObjectForm.RTSTRUCT}
     if is_projection(source):

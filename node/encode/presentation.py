@@ -43,7 +43,7 @@ def write_presentation(case: Case, result: BuiltInResult) -> list[Encoded]:
         return []
     dataset = start(case, ObjectForm.PR, "PR")
     dataset.update(rescale)
-    set_body_part(dataset, case)
+    set_body_part(dataset, case.headers.acquisition)
     slices = np.flatnonzero(result.slice_counts[:, 1:].any(axis=1)).tolist()
     dataset.ContentLabel = "AI_OUTLINES"
     dataset.ContentDescription = f"{case.context.title}, UNVERIFIED"[:64]

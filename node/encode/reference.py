@@ -47,9 +47,15 @@ def start(case: Case, form: ObjectForm, modality: str, *part: str) -> Dataset:
     part
         Words that tell one of several instances from the others.
     """
+    sop_class_uid = form.sop_class_uid or case.headers.images[0].SOPClassUID
+    return begin(sop_class_uid, case.uid(form, "instance", *part), modality)
+
+
+def begin(sop_class_uid: str, sop_instance_uid: str, modality: str) -> Dataset:
+    """Make a data set that knows what it is, with file meta information."""
     dataset = Dataset()
-    dataset.SOPClassUID = form.sop_class_uid or case.headers.images[0].SOPClassUID
-    dataset.SOPInstanceUID = case.uid(form, "instance", *part)
+    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPInstanceUID = sop_instance_uid
     dataset.Modality = modality
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = UID(dataset.SOPClassUID)

@@ -39,7 +39,7 @@ from node.terminology import (
 )
 
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
-_STATEMENT = (
+STATEMENT = (
     "This object says what was done with the study by software, not what was found. Results are "
     "in the objects it refers to, UNVERIFIED by a person. What is not named here was not looked "
     "for, and nothing reported does not mean that nothing is there."
@@ -108,6 +108,11 @@ class StudyAccount:
         return all(run.state is not RunState.PENDING for run in self.runs)
 
     @property
+    def instance_number(self) -> int:
+        """InstanceNumber in the study's series: a revision's announcement comes before its end."""
+        return 2 * self.revision - (not self.final)
+
+    @property
     def summary(self) -> Code:
         """The whole in one word of CID 6042."""
         states = {run.state for run in self.runs}
@@ -118,8 +123,14 @@ class StudyAccount:
         return RESULT_STATUS["partially succeeded" if RunState.FAILED in states else "succeeded"]
 
 
-def status_reference(study_instance_uid: str, revision: int, *, final: bool) -> Reference:
-    """UIDs of the status object of a revision: one series for the study.
+def status_reference(
+    study_instance_uid: str,
+    revision: int,
+    *,
+    final: bool,
+    form: ObjectForm = ObjectForm.STATUS,
+) -> Reference:
+    """UIDs of the status object of a revision: one series of each form for the study.
 
     Parameters
     ----------
@@ -127,11 +138,28 @@ def status_reference(study_instance_uid: str, revision: int, *, final: bool) -> 
         False: the object that announces the revision, with everything pending.
     """
     stage = "final" if final else "announced"
-    return Reference(
-        sop_class_uid=str(ObjectForm.STATUS.sop_class_uid),
-        sop_instance_uid=derived_uid(study_instance_uid, "status", f"r{revision}", stage),
-        series_instance_uid=derived_uid(study_instance_uid, "status"),
+    role = (
+        (study_instance_uid, "status")
+        if form is ObjectForm.STATUS
+        else (study_instance_uid, "status", form.value)
     )
+    return Reference(
+        sop_class_uid=str(form.sop_class_uid),
+        sop_instance_uid=derived_uid(*role, f"r{revision}", stage),
+        series_instance_uid=derived_uid(*role),
+    )
+
+
+def check_inputs(account: StudyAccount) -> None:
+    """Check that there is something an object could be about.
+
+    Raises
+    ------
+    PermanentError
+        If there is not.
+    """
+    if not account.inputs:
+        raise PermanentError("the study has no instances that a status object could refer to")
 
 
 def write_status(account: StudyAccount, header: Dataset, author: Author) -> Dataset:
@@ -152,8 +180,7 @@ def write_status(account: StudyAccount, header: Dataset, author: Author) -> Data
     PermanentError
         If the study has no instance to refer to.
     """
-    if not account.inputs:
-        raise PermanentError("the study has no instances that a status object could refer to")
+    check_inputs(account)
     uids = status_reference(account.study_instance_uid, account.revision, final=account.final)
     made = [one for run in account.runs for one in run.objects]
     dataset: Dataset = hd.sr.EnhancedSR(
@@ -162,8 +189,7 @@ def write_status(account: StudyAccount, header: Dataset, author: Author) -> Data
         series_instance_uid=uids.series_instance_uid,
         series_number=author.series_number,
         sop_instance_uid=uids.sop_instance_uid,
-        # The announcement of a revision comes before its final object.
-        instance_number=2 * account.revision - (not account.final),
+        instance_number=account.instance_number,
         manufacturer=MANUFACTURER,
         is_complete=account.final,
         previous_versions=None
@@ -184,7 +210,7 @@ def _root(account: StudyAccount, author: Author) -> hd.sr.ContainerContentItem:
             _text(f"Study revision {account.revision}: {account.complete_reason}"),
             *(_run(run) for run in account.runs),
             *_left_out(account.not_run),
-            _text(_STATEMENT),
+            _text(STATEMENT),
         ]
     )
     return root

@@ -29,6 +29,7 @@ from node.config.model import Config
 from node.domain import (
     Plan,
     PlannedRun,
+    ResultKind,
     Series,
     StudyState,
 )
@@ -37,6 +38,7 @@ from node.plan.routing import plan_study
 from node.plan.volumes import Divide, VolumeCase, as_one
 from node.store.acceptance import Acceptance
 from node.store.commitment import Commitments
+from node.store.delivery import DeliveryRow
 from node.store.files import Files, result_folder
 from node.store.index import Index, RevisionRow
 from node.store.ledger import Ledger, StepRow
@@ -90,6 +92,18 @@ class Equipment:
             self.clock,
         )
 
+    @property
+    def status(self) -> StatusReports:
+        """What writes the status of studies, for the steps and for the senders."""
+        return StatusReports(
+            self.config, self.files, self.index, self.ledger, self.acceptance, self.clock
+        )
+
+    def replace(self, row: DeliveryRow, reason: str) -> bool:
+        """Write the next form of an object that its destination does not take; False: none."""
+        what = self.status if row.kind is ResultKind.STATUS else self.writing
+        return what.replace(row, reason)
+
     def means(self, owner: str, chance: Callable[[], float]) -> Means:
         """What the senders of the process `owner` work with."""
         return Means(
@@ -101,7 +115,7 @@ class Equipment:
             chance=chance,
             owner=owner,
             calling_ae_title=self.config.receive.ae_title,
-            replace=self.writing.replace,
+            replace=self.replace,
         )
 
 
@@ -133,14 +147,7 @@ class Steps:
         self._config_digest = config_digest(equipment.config)
         self._settlement = equipment.settlement
         self._writing = equipment.writing
-        self._status = StatusReports(
-            equipment.config,
-            equipment.files,
-            equipment.index,
-            equipment.ledger,
-            self._writing.takes,
-            equipment.clock,
-        )
+        self._status = equipment.status
         self._budgets = Budgets(equipment.ledger, equipment.clock)
         self._handed_over = handed_over
         self._end_process = end_process

@@ -71,6 +71,11 @@ class _Case:
             self.context.study_instance_uid, self.context.revision, self.run_number
         )
 
+    def seen_by(self, profile: Profile) -> Profile:
+        """What a profile asks for of this source."""
+        in_patient = self.source.volume.grid.patient_frame
+        return profile if in_patient else profile.for_projections()
+
     @property
     def possible(self) -> tuple[ObjectForm, ...]:
         """Forms it can be written in; of a plug-in's own type those it writes by itself."""
@@ -133,10 +138,6 @@ class Writing:
             # What destinations accept may have changed since: what was entered once holds.
             self._ledger.record_artifacts(list(made.values()), case.run.key, self._clock())
 
-    def takes(self, destination: str, kind: ResultKind) -> bool:
-        """Whether the profile of a destination has a kind of object."""
-        return bool(self._profile(destination).chain(kind))
-
     def replace(self, row: DeliveryRow, reason: str) -> bool:
         """Write the next form of an object for a destination that did not take it.
 
@@ -154,7 +155,7 @@ class Writing:
         if case is None or made.form is None:
             return False
         refused = self._acceptance.refused(row.destination, now)
-        profile, kinds = self._profile(row.destination), case.context.kinds
+        profile, kinds = case.seen_by(self._profile(row.destination)), case.context.kinds
         forms = following(profile, made.form, kinds, case.possible)
         form = next((one for one in forms if one.sop_class_uid not in refused), None)
         if form is None:
@@ -244,7 +245,7 @@ class Writing:
         groups: dict[tuple[tuple[ObjectForm, ...], Packing], _Group] = {}
         now = self._clock()
         for name in case.run.destinations:
-            profile = self._profile(name)
+            profile = case.seen_by(self._profile(name))
             refused = self._acceptance.refused(name, now)
             choices = choose(profile, case.context.kinds, case.possible, refused)
             group = _Group(choices, profile.packing)

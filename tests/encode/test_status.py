@@ -11,6 +11,7 @@ from pydicom import dcmread
 
 from node.encode.document import Author, Reference
 from node.encode.status import RunAccount, RunState, StudyAccount, status_reference, write_status
+from node.encode.status_picture import render_status, write_status_picture
 from node.errors import PermanentError
 from tests.builders import ct_series
 from tests.builders.tools import objections, run_tool
@@ -202,13 +203,55 @@ def test_a_study_without_instances_has_no_object():
         write_status(replace(account(images), inputs=()), images[0], AUTHOR)
 
 
+def lines_lit(page):
+    """How many rows of the page have ink on them."""
+    return int((page.max(axis=(1, 2)) > 120).sum())
+
+
+def test_the_page_grows_with_what_there_is_to_say():
+    images = study()
+    short = render_status(account(images, DONE), "AI")
+    long = render_status(account(images, DONE, BROKEN, GATED, not_run=("Head: no series",)), "AI")
+
+    assert short.shape[1:] == long.shape[1:] == (1024, 3)
+    assert lines_lit(long) > lines_lit(short)
+
+
+def test_the_page_stays_a_page_however_much_there_is_to_say():
+    images = study()
+    sentences = tuple(f"rule {n}: {'no such series ' * 20}" for n in range(300))
+    page = render_status(account(images, DONE, not_run=sentences), "AI")
+
+    assert page.shape[0] < 2500
+
+
+def test_a_word_longer_than_the_page_is_broken():
+    images = study()
+    page = render_status(account(images, not_run=("x" * 5000,)), "AI")
+
+    assert not (page[:, -20:].max(axis=2) > 120).any()
+
+
+def test_page_and_report_of_a_revision_are_two_objects_of_two_series():
+    images = study()
+    report = write_status(account(images, DONE), images[0], AUTHOR)
+    page = write_status_picture(account(images, DONE), images[0], AUTHOR)
+
+    assert report.SOPInstanceUID != page.SOPInstanceUID
+    assert report.SeriesInstanceUID != page.SeriesInstanceUID
+    assert page.BurnedInAnnotation == "YES"
+    assert page.PatientID == images[0].PatientID
+
+
 @pytest.mark.pacs
+@pytest.mark.parametrize("write", [write_status, write_status_picture])
 @pytest.mark.parametrize("runs", [(DONE, BROKEN, GATED), ()], ids=["some", "none"])
-def test_no_validator_objects(runs, tmp_path):
+def test_no_validator_objects(runs, write, tmp_path):
     images = study()
     path = tmp_path / "status.dcm"
-    dataset = write_status(account(images, *runs, not_run=("Head: no series",)), images[0], AUTHOR)
+    dataset = write(account(images, *runs, not_run=("Head: no series",)), images[0], AUTHOR)
     dataset.save_as(path, enforce_file_format=True)
 
     assert objections(path) == set()
-    assert run_tool("dsrdump", path).returncode == 0
+    if write is write_status:
+        assert run_tool("dsrdump", path).returncode == 0

@@ -52,6 +52,14 @@ def test_a_chain_of_a_built_in_profile_begins_with_its_kind_and_repeats_nothing(
             assert chain[0].kind is kind
 
 
+def test_of_projections_a_viewer_gets_no_segmentation_that_it_fails_on():
+    ohif = BUILT_IN["ohif"].for_projections()
+    chosen = choose(ohif, [SEG, SC], [ObjectForm.SEG_BINARY, ObjectForm.SC], {})
+
+    assert forms(chosen) == [("SC", "SC")]
+    assert OURS.for_projections() == OURS
+
+
 def test_the_first_form_that_is_possible_is_chosen():
     possible = [ObjectForm.SEG_BINARY, ObjectForm.SR_2D, ObjectForm.SC]
 

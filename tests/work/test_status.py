@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom import dcmread
 
-from node.domain import DeliveryState, ResultKind, StudyState
+from node.domain import DeliveryState, ObjectForm, ResultKind, StudyState
 from tests.builders import ct_series, radiograph
 from tests.builders.network import peer
 from tests.encode.test_status import words
@@ -101,11 +101,44 @@ def test_only_destinations_of_rules_that_read_something_are_told_where_the_site_
     assert len(status_files(node, somebody)) == 1
 
 
-def test_a_destination_that_shows_pictures_only_gets_no_report(open_node):
+def test_a_destination_that_shows_pictures_only_gets_a_page(open_node):
     node = open_node(pacs={"profile": "plain"}, **STATUS)
-    uid = node.complete(ct_series())
+    uid = node.complete([radiograph()])
     node.make(uid)
-    assert status_files(node, uid) == []
+
+    [path] = status_files(node, uid)
+    page = dcmread(path)
+    assert page.SOPClassUID == ObjectForm.STATUS_SC.sop_class_uid
+    assert page.SeriesDescription == "AI study status UNVERIFIED"
+
+
+def test_a_destination_that_takes_no_such_report_gets_a_page_instead(open_node):
+    with peer(sop_classes=[ObjectForm.STATUS_SC.sop_class_uid]) as pacs:
+        node = open_node(port=pacs.port, **STATUS)
+        uid = node.complete([radiograph()])
+        node.make(uid)
+        node.deliver()
+        node.deliver()
+
+        [page] = pacs.stored
+    assert page.Modality == "OT"
+    rows = {row.sop_class_uid: row for row in node.ledger.deliveries(uid, 1)}
+    assert rows[ObjectForm.STATUS.sop_class_uid].state is DeliveryState.REPLACED
+    assert "instead of STATUS" in rows[ObjectForm.STATUS_SC.sop_class_uid].remark
+    assert node.revision(uid).state is StudyState.NOT_ELIGIBLE
+
+
+def test_what_a_destination_has_refused_once_is_not_tried_with_the_next_study(open_node):
+    with peer(sop_classes=[ObjectForm.STATUS_SC.sop_class_uid]) as pacs:
+        node = open_node(port=pacs.port, **STATUS)
+        first = node.complete([radiograph()])
+        node.make(first)
+        node.deliver()
+        second = node.complete([radiograph(seed="second")])
+        node.make(second)
+
+        [row] = node.ledger.deliveries(second, 1)
+    assert row.sop_class_uid == ObjectForm.STATUS_SC.sop_class_uid
 
 
 def test_an_announced_study_has_a_first_object_with_everything_pending(open_node):
