@@ -24,7 +24,7 @@ CUE_TYPES = frozenset(
     {"presence", "historical", "hypothetical", "recent", "other", "change", "pseudo", "stop",
      "verb", "exists", "join", "either"}
 )  # fmt: skip
-DIRECTIONS = frozenset({"forward", "backward", "both"})
+DIRECTIONS = frozenset({"forward", "backward", "both", "adverbial"})
 SCOPES = frozenset({"word", "clause", "list", "sentence"})
 TERM_KINDS = ("sites", "laterality", "severity", "morphology")
 PAIRED = "paired"
@@ -57,7 +57,9 @@ class Cue:
         scope of others), ``verb`` (a finite verb: makes a clause), ``exists`` ("is seen"), ``join``
         ("and"), ``either`` ("or").
     direction
-        Where the mentions are: behind the cue (``forward``), before it (``backward``), ``both``.
+        Where the mentions are: behind the cue (``forward``), before it (``backward``), ``both``,
+        or before it and, where it opens the sentence, in the clause behind it (``adverbial``:
+        "In 2001 he had a stroke"; English).
     scope
         How far: the next ``word`` or phrase, the ``clause``, the clause and the ``list`` it
         governs, the ``sentence``.

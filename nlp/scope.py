@@ -18,6 +18,12 @@ _PUNCTUATION = re.compile(r"[,;:()]|(?<=\s) ?- (?=\S)|(?<=\w)-- ?")
 _WORD = re.compile(r"\w+")
 _KINDS = {",": "comma", ";": "semicolon", ":": "colon", "(": "open", ")": "close"}
 _VERBS = frozenset({"verb", "exists"})
+_AMOUNT = re.compile(
+    r"[\W\d]*(?:(?:about|approximately|around|roughly|some|nearly|almost|over|more than|at least"
+    r"|only|just|many|several|few|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve"
+    r"|fifteen|twenty|thirty|to|or|and|half|back|then)\b[\W\d]*)*"
+)
+_YEAR_OR_COMMA = re.compile(r"[\s\d,]*")
 NEAR_WORDS = 3
 """A cue of scope ``word`` has at most so many words between itself and the mention."""
 
@@ -72,7 +78,7 @@ class Clauses:
         self._breaks = sorted(breaks, key=lambda each: each.start)
         self._verbs = [hit for hit in cues if hit.value.type in _VERBS or _has_verb(hit.value)]
         self._verbs.extend(own_verbs)
-        self._end = end
+        self._start, self._end = start, end
 
     def reaches(self, cue: Hit[Cue], start: int, end: int) -> bool:
         """Whether a cue governs the mention ``start:end``."""
@@ -95,13 +101,24 @@ class Clauses:
         return opened
 
     def _reaches_forward(self, cue: Hit[Cue], start: int) -> bool:
-        scope = cue.value.scope
-        between = [each for each in self._breaks if cue.end <= each.start and each.end <= start]
+        scope, behind = cue.value.scope, cue.end
+        if cue.value.direction == "adverbial":
+            if not _AMOUNT.fullmatch(self._text, self._start, cue.start):
+                return False
+            behind = self._clause_behind(cue.end)
+        between = [each for each in self._breaks if behind <= each.start and each.end <= start]
         if scope == "word":
             return not between and self._words(cue.end, start) <= NEAR_WORDS
         if scope == "sentence":
             return True
         return not any(self._closes(each, cue, start) for each in between)
+
+    def _clause_behind(self, at: int) -> int:
+        """Where the clause that an adverbial opens goes on: "In 2001, he | had a stroke"."""
+        match = _YEAR_OR_COMMA.match(self._text, at, self._end)
+        at = match.end() if match else at
+        subject = next((each for each in self._breaks if each.start == at), None)
+        return subject.end if subject and subject.kind == "stop" else at
 
     def _closes(self, each: Break, cue: Hit[Cue], start: int) -> bool:
         """Whether a break behind a cue ends its scope before ``start``."""
