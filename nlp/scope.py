@@ -23,6 +23,7 @@ _AMOUNT = re.compile(
     r"|only|just|many|several|few|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve"
     r"|fifteen|twenty|thirty|to|or|and|half|back|then)\b[\W\d]*)*"
 )
+_REASON = re.compile(r"[\s\d]*(?:with|for|because of|due to|secondary to)\b")
 _YEAR_OR_COMMA = re.compile(r"[\s\d,]*")
 NEAR_WORDS = 3
 """A cue of scope ``word`` has at most so many words between itself and the mention."""
@@ -103,9 +104,10 @@ class Clauses:
     def _reaches_forward(self, cue: Hit[Cue], start: int) -> bool:
         scope, behind = cue.value.scope, cue.end
         if cue.value.direction == "adverbial":
-            if not _AMOUNT.fullmatch(self._text, self._start, cue.start):
+            goes_on = self._clause_behind(cue)
+            if goes_on is None:
                 return False
-            behind = self._clause_behind(cue.end)
+            behind = goes_on
         between = [each for each in self._breaks if behind <= each.start and each.end <= start]
         if scope == "word":
             return not between and self._words(cue.end, start) <= NEAR_WORDS
@@ -113,10 +115,17 @@ class Clauses:
             return True
         return not any(self._closes(each, cue, start) for each in between)
 
-    def _clause_behind(self, at: int) -> int:
-        """Where the clause that an adverbial opens goes on: "In 2001, he | had a stroke"."""
-        match = _YEAR_OR_COMMA.match(self._text, at, self._end)
-        at = match.end() if match else at
+    def _clause_behind(self, cue: Hit[Cue]) -> int | None:
+        """Where the clause of an adverbial goes on behind it, if it does.
+
+        "In 2001, he | had a stroke" and "treated in 2001 for | a stroke".
+        """
+        if reason := _REASON.match(self._text, cue.end, self._end):
+            return reason.end()
+        if not _AMOUNT.fullmatch(self._text, self._start, cue.start):
+            return None
+        match = _YEAR_OR_COMMA.match(self._text, cue.end, self._end)
+        at = match.end() if match else cue.end
         subject = next((each for each in self._breaks if each.start == at), None)
         return subject.end if subject and subject.kind == "stop" else at
 
@@ -170,10 +179,17 @@ class Clauses:
                 return False
             if each.kind == "comma" and (self._comma_ends_scope or scope == "clause"):
                 return False
-        return not any(
-            end <= verb.start and verb.end < cue.start - 1  # the cue's own verb touches it
-            for verb in self._verbs
-        )
+        own = cue.start - 1  # the cue's own verb touches it
+        if cue.value.direction == "adverbial":
+            own = self._before_amount(end, cue.start)
+        return not any(end <= verb.start and verb.end < own for verb in self._verbs)
+
+    def _before_amount(self, start: int, end: int) -> int:
+        """The end of the last word of ``start:end`` that counts nothing ("was" 3 years ago)."""
+        words = list(_WORD.finditer(self._text, start, end))
+        while words and _AMOUNT.fullmatch(words[-1].group()):
+            words.pop()
+        return words[-1].end() if words else end
 
     def _ends_sentence(self, offset: int) -> bool:
         return not _WORD.search(self._text, offset, self._end)

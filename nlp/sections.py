@@ -15,6 +15,7 @@ _WITH_COLON = re.compile(
     r"(?P<name>[^\W\d_][^\n:.;\u3002\uff1b]{0,60}?)[)\]\u3011]?[ ]?:"
 )
 _ALONE = re.compile(r"(?<=\n)[ \t]*(?P<name>[^\W\d_][^\n:.,;\u3002]{1,60}?)[ \t]*(?=\n|$)")
+_IN_CAPITALS = re.compile(r"(?<=[\s\])])[A-Z][A-Z&/]*(?: [A-Z&/]+){0,4} ?:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ def find_headings(cased: str, headings: Mapping[str, Section]) -> list[Heading]:
     """Every heading of a folded text, in order.
 
     A known heading opens a section: with a colon anywhere a sentence may begin, without one on a
-    line of its own. Another line that begins with up to five words and a colon ("Liver:") is a
+    line of its own; in capitals and with a colon anywhere, for reports that lost their line breaks.
+    Another line that begins with up to five words and a colon ("Liver:") is a
     heading within its section.
     """
     found: dict[int, Heading] = {}
@@ -47,7 +49,22 @@ def find_headings(cased: str, headings: Mapping[str, Section]) -> list[Heading]:
         start = match.start("name") - 1
         if section is not None and start not in found:
             found[start] = Heading(start, match.end() - 1, section)
+    for match in _IN_CAPITALS.finditer(text):
+        inside = _known_in_capitals(match, headings)
+        if inside is not None:
+            found.setdefault(inside.start, inside)
     return [found[start] for start in sorted(found)]
+
+
+def _known_in_capitals(match: re.Match[str], headings: Mapping[str, Section]) -> Heading | None:
+    """The longest known heading at the end of words in capitals ("CT CHEST CLINICAL HISTORY:")."""
+    words = list(re.finditer(r"\S+", match.group().removesuffix(":")))
+    for word in words:
+        name = match.group()[word.start() :].removesuffix(":").rstrip()
+        section = headings.get(matching_form(name))
+        if section is not None:
+            return Heading(match.start() + word.start() - 1, match.end() - 1, section)
+    return None
 
 
 def sections_at(headings: list[Heading], length: int) -> Iterator[tuple[int, int, Section]]:
