@@ -1,7 +1,8 @@
 """What a sentence says about a mention in it: there or not, when, and whose.
 
 The mention may be anything, also words that no lexicon knows. Cues that touch it are part of it
-and say nothing ("no change in vision" about *change in vision* is a negation).
+and say nothing ("no change in vision" about *change in vision* is a negation), save that what
+opens with "history of" or "status post" was.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def assess(text: str, start: int, end: int, *, language: str | None = None) -> A
     if sentence is None:
         return Assertion()
     assertion = assert_mention(document, sentence, first, last)
-    if _is_problem_list_entry(document, sentence, first, last):
+    if _names_history(sentence, first, last) or _is_problem_list_entry(
+        document, sentence, first, last
+    ):
         return replace(assertion, temporality=Temporality.HISTORICAL)
     return assertion
 
@@ -160,6 +163,14 @@ def _temporality(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> 
 def _experiencer(reaching: Sequence[Hit[Cue]], section: Section) -> Experiencer:
     other = section is Section.FAMILY_HISTORY or any(hit.value.type == "other" for hit in reaching)
     return Experiencer.OTHER if other else Experiencer.PATIENT
+
+
+def _names_history(sentence: Sentence, start: int, end: int) -> bool:
+    """Whether the mention says itself that it was ("status post CABG")."""
+    return any(
+        hit.value.type == "historical" and hit.start == start and hit.end < end
+        for hit in sentence.winning
+    )
 
 
 def _is_problem_list_entry(document: Document, sentence: Sentence, start: int, end: int) -> bool:

@@ -69,6 +69,36 @@ def test_history_conditions_and_relatives_are_told_apart():
     assert judged("Her mother had [stroke].").experiencer is Experiencer.OTHER
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "In 2001, she had a [stroke].",
+        "About ten years ago he was treated for [tuberculosis].",
+        "She underwent lobectomy in April 2003 for [cancer].",
+        "Her last [seizure] was 3 years ago.",
+        "[Diabetes] for over 20 years.",
+        "[Status post bypass].",
+        "Sent from the ward  PAST MEDICAL HISTORY: [gout].",
+    ],
+)
+def test_what_a_date_or_a_duration_puts_in_the_past_is_historical(marked):
+    assert judged(marked).temporality is Temporality.HISTORICAL
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Status post fall with hip [pain].",
+        "Prior CT showed a [nodule].",
+        "A man with hx of hypertension complaining of chest [pain].",
+        "Vomited 3 years ago; today [fever].",
+        "Patient history: [cough] for two days.",
+    ],
+)
+def test_what_only_stands_beside_the_past_is_recent(marked):
+    assert judged(marked).temporality is Temporality.RECENT
+
+
 def test_a_mention_that_is_slightly_off_is_still_the_word_it_means():
     text = "There is no pleural effusion."
     assert assess(text, text.index("eural"), text.index("sion")).presence is Presence.ABSENT
