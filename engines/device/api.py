@@ -35,6 +35,21 @@ class Buffer(Protocol):
         ...
 
 
+class Mark(Protocol):
+    """A place in a stream that knows when the device came to it."""
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """Time from another mark to this one, on the device's own clock, seconds.
+
+        Both must have been reached: synchronize first.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the mark back; a second call does nothing."""
+        ...
+
+
 class Stream(Protocol):
     """A queue of work on the device: in order in itself, beside all other streams."""
 
@@ -45,6 +60,10 @@ class Stream(Protocol):
 
     def wait_for(self, other: Stream) -> None:
         """Let what is queued from now on begin after all that `other` has queued so far."""
+        ...
+
+    def mark(self) -> Mark:
+        """Queue noting the time at which all that was queued before is done."""
         ...
 
     def synchronize(self) -> None:
@@ -171,4 +190,4 @@ def check_copy(host: Array, nbytes: int) -> None:
         raise ValueError(f"the array has {host.nbytes} bytes, the buffer {nbytes}")
 
 
-__all__ = ["Argument", "Buffer", "DeviceApi", "Extent", "Stream", "check_copy"]
+__all__ = ["Argument", "Buffer", "DeviceApi", "Extent", "Mark", "Stream", "check_copy"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.api import Argument, Buffer, Extent, Mark, Stream, check_copy
 from engines.device.buffer import OwnedBuffer
 from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, NotOnDevice, OutOfMemory
@@ -26,6 +26,27 @@ _C_TYPES = {
     np.int64: ctypes.c_int64,
     np.float32: ctypes.c_float,
 }
+
+
+class CudaMark:
+    """An event of a CUDA device that keeps the time."""
+
+    def __init__(self, driver: Driver, stream: Any) -> None:
+        self._driver, self._open = driver, True
+        self.event = driver("cuEventCreate", driver.module.CUevent_flags.CU_EVENT_DEFAULT)
+        driver("cuEventRecord", self.event, stream)
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """Time from another mark to this one, seconds."""
+        if not isinstance(earlier, CudaMark):
+            raise TypeError("a mark of CUDA is compared with marks of CUDA only")
+        return float(self._driver("cuEventElapsedTime", earlier.event, self.event)) / 1000
+
+    def close(self) -> None:
+        """Give the event back."""
+        if self._open:
+            self._open = False
+            self._driver("cuEventDestroy", self.event)
 
 
 class CudaStream:
@@ -47,6 +68,10 @@ class CudaStream:
         self._driver("cuEventRecord", event, other.handle)
         self._driver("cuStreamWaitEvent", self.stream, event, 0)
         self._driver("cuEventDestroy", event)  # the driver keeps it until it has happened
+
+    def mark(self) -> CudaMark:
+        """Queue noting the time at which all that was queued before is done."""
+        return CudaMark(self._driver, self.stream)
 
     def synchronize(self) -> None:
         """Wait for all that was queued."""
@@ -292,4 +317,4 @@ class _Pinned:
         weakref.finalize(self, driver, "cuMemFreeHost", address)
 
 
-__all__ = ["CudaBindingsApi", "CudaStream", "Driver", "Graph"]
+__all__ = ["CudaBindingsApi", "CudaMark", "CudaStream", "Driver", "Graph"]

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -21,7 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.api import Argument, Buffer, Extent, Mark, Stream, check_copy
 from engines.device.buffer import OwnedBuffer
 from engines.device.build import SOURCES
 from engines.errors import BackendUnavailable, OutOfMemory
@@ -31,6 +32,28 @@ COMPILERS = ("g++", "c++", "clang++")
 """Any of them; the first found is taken."""
 
 _LETTERS = {np.uint64: "p", np.int32: "i", np.int64: "q", np.float32: "f"}
+
+
+class HostMark:
+    """The host's clock when a stream came to it."""
+
+    def __init__(self) -> None:
+        self.reached: float | None = None
+
+    def take(self) -> None:
+        """Note the time."""
+        self.reached = time.perf_counter()
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """Time from another mark to this one, seconds."""
+        if not isinstance(earlier, HostMark):
+            raise TypeError("a mark of the host is compared with marks of the host only")
+        if self.reached is None or earlier.reached is None:
+            raise RuntimeError("the stream has not come to the mark: synchronize first")
+        return self.reached - earlier.reached
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class HostStream:
@@ -52,6 +75,12 @@ class HostStream:
             raise TypeError("a stream of the host waits for streams of the host only")
         self.queue.append((other, other.queued))
         self.queued += 1
+
+    def mark(self) -> HostMark:
+        """Queue noting the time at which all that was queued before is done."""
+        mark = HostMark()
+        self.call(mark.take)
+        return mark
 
     def synchronize(self) -> None:
         """Run what was queued here, and of the other streams what the order brings."""

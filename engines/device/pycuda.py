@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from engines.device.api import Argument, Buffer, Extent, Stream, check_copy
+from engines.device.api import Argument, Buffer, Extent, Mark, Stream, check_copy
 from engines.device.buffer import OwnedBuffer
 from engines.device.functions import Functions
 from engines.errors import BackendUnavailable, DeviceLost, OutOfMemory
@@ -22,6 +22,27 @@ from engines.types import Array
 
 NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING, which PyCUDA does not name: the default stream is not waited for."""
+
+
+class PycudaMark:
+    """An event of a CUDA device that keeps the time."""
+
+    def __init__(self, driver: Any, stream: Any) -> None:
+        self._driver = driver
+        with errors(driver):
+            self.event: Any = driver.Event()
+            self.event.record(stream)
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """Time from another mark to this one, seconds."""
+        if not isinstance(earlier, PycudaMark):
+            raise TypeError("a mark of PyCUDA is compared with marks of PyCUDA only")
+        with errors(self._driver):
+            return float(self.event.time_since(earlier.event)) / 1000
+
+    def close(self) -> None:
+        """Give the event back; PyCUDA does so with its last reference."""
+        self.event = None
 
 
 class PycudaStream:
@@ -43,6 +64,10 @@ class PycudaStream:
             event = self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
             event.record(_own(other))
             self.stream.wait_for_event(event)
+
+    def mark(self) -> PycudaMark:
+        """Queue noting the time at which all that was queued before is done."""
+        return PycudaMark(self._driver, self.stream)
 
     def synchronize(self) -> None:
         """Wait for all that was queued."""
@@ -213,4 +238,4 @@ def _own(stream: Stream) -> Any:
     return stream.stream
 
 
-__all__ = ["PycudaApi", "PycudaStream", "errors", "load_driver"]
+__all__ = ["PycudaApi", "PycudaMark", "PycudaStream", "errors", "load_driver"]

@@ -1,5 +1,6 @@
 // A CUDA driver whose device is the host: enough of libcuda.so.1 for the contract of
 // engines/device/api.py. It stands behind the kernels that compile_host builds.
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
@@ -79,9 +80,19 @@ CALL cuStreamCreate(void **stream, unsigned) { return *stream = std::malloc(1), 
 CALL cuStreamDestroy_v2(void *stream) { return std::free(stream), SUCCESS; }
 CALL cuStreamSynchronize(void *) { return SUCCESS; }
 CALL cuStreamWaitEvent(void *, void *, unsigned) { return SUCCESS; }
-CALL cuEventCreate(void **event, unsigned) { return *event = std::malloc(1), SUCCESS; }
-CALL cuEventRecord(void *, void *) { return SUCCESS; }
-CALL cuEventDestroy_v2(void *event) { return std::free(event), SUCCESS; }
+typedef std::chrono::steady_clock Clock;
+CALL cuEventCreate(void **event, unsigned) { return *event = new Clock::time_point, SUCCESS; }
+CALL cuEventRecord(void *event, void *) {
+  return *static_cast<Clock::time_point *>(event) = Clock::now(), SUCCESS;
+}
+CALL cuEventElapsedTime_v2(float *milliseconds, void *first, void *second) {
+  std::chrono::duration<float, std::milli> passed =
+      *static_cast<Clock::time_point *>(second) - *static_cast<Clock::time_point *>(first);
+  return *milliseconds = passed.count(), SUCCESS;
+}
+CALL cuEventDestroy_v2(void *event) {
+  return delete static_cast<Clock::time_point *>(event), SUCCESS;
+}
 
 CALL cuMemcpyHtoDAsync_v2(Pointer to, const void *from, std::size_t size, void *) {
   return queue([=] { std::memcpy(reinterpret_cast<void *>(to), from, size); });

@@ -138,6 +138,20 @@ def test_a_stream_waits_for_what_another_was_given_before(api, buffer):
     assert set(found) == {10}
 
 
+def test_two_marks_know_the_time_between_them(api, buffer):
+    stream = api.stream()
+    before = stream.mark()
+    rescale(api, buffer, stream, factor=2)
+    after = stream.mark()
+    later = stream.mark()
+    stream.synchronize()
+    assert 0 < after.seconds_since(before) <= later.seconds_since(before) < 60
+    assert after.seconds_since(before) == pytest.approx(-before.seconds_since(after))
+    for mark in (before, after, later):
+        mark.close()
+        mark.close()
+
+
 def test_streams_have_handles_of_their_own(api):
     first, second = api.stream(), api.stream()
     assert first.handle != second.handle
