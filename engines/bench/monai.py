@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engines.api import Slab, WindowPlan
-from engines.bench.stages import Stopwatch
+from engines.bench.on_host import Stopwatch
 from engines.types import FloatArray
 
 

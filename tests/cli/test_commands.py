@@ -355,7 +355,20 @@ def test_a_model_is_measured_stage_by_stage(wetread, tmp_path):
     (row,) = json.loads(result.stdout)["backends"]
     assert row["backend"] == "onnx"
     assert row["calls"] == 1
-    assert row["total_s"] == pytest.approx(sum(row["seconds"].values()))
+    assert row["total_s"] == pytest.approx(sum(row["seconds"].values()), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["cxr-lungs", "cxr-view"])
+def test_no_network_is_faster_than_the_peak(wetread, name):
+    command = ("models", "bench", name, "--models-dir", "models", "--backend", "onnx")
+    result = wetread(*command, "--shape", 1, 64, 64, "--rounds", 2, "--json")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    (row,) = report["backends"]
+    assert 0 < row["share_of_peak"] <= 1
+    assert row["gflops_per_core"] <= report["peak_gflops"]
+    assert row["why_no_share"] is None
 
 
 def test_a_model_that_is_not_there_cannot_be_measured(wetread, tmp_path):

@@ -7,11 +7,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from engines.backends.tensorrt.plans import Order
 from engines.bench import floating_point_operations, measure, peak_gflops
+from engines.bench.on_device import DEVICE_STAGES
 from engines.bench.phantom import phantom
-from engines.bench.stages import STAGES
+from engines.bench.stages import COARSE, HOST, HOST_STAGES
+from engines.catalogue import packages
 from engines.errors import BackendUnavailable
+from engines.serving.coarse import coarse_pass
 from tests.engines import builders
+from tests.engines.tensorrt.fake import Fake
+from tests.engines.tensorrt.test_on_device import packaged, volume
 
 
 def _graph(op, weight_shape, *, space=("d0", "d1"), **attributes):
@@ -51,10 +57,10 @@ def test_the_stages_of_a_swept_volume_add_up_to_its_time(tmp_path, shape):
 
     assert len(rounds.timings) == 2
     for timing in rounds.timings:
-        assert list(timing.seconds) == list(STAGES)
+        assert tuple(timing.seconds) == HOST_STAGES
         assert min(timing.seconds.values()) >= 0
-        assert timing.total == pytest.approx(sum(timing.seconds.values()))
-        assert timing.calls == sum(rounds.input_shapes.values())
+        assert timing.total == pytest.approx(sum(timing.seconds.values()), abs=0.01)
+        assert len(timing.shapes) == sum(rounds.input_shapes.values())
     assert set(rounds.input_shapes) == {(1, 1, 2, 4, 4)}
     assert rounds.seconds("network") > 0
 
@@ -63,6 +69,68 @@ def test_a_classifier_is_measured_in_one_call(tmp_path):
     package = builders.package(tmp_path / "tiny", task="classify", ndim=2)
     rounds = measure(package, phantom(package, (1, 16, 12)), backend="onnx", threads=1, rounds=1)
     assert rounds.input_shapes == {(1, 1, 16, 12): 1}
+
+
+def on_paper(tmp_path, package, **device):
+    """A backend of a device that is the host, with the package's plan."""
+    backend = Fake(**device).backend(tmp_path / "plans")
+    backend.build(package, Order("fp32"), device="cuda")
+    return backend
+
+
+def test_a_sweep_on_the_device_is_measured_there_stage_by_stage(tmp_path):
+    package = packaged(tmp_path / "models")
+    rounds = measure(package, [volume()], backend=on_paper(tmp_path, package), rounds=2)
+
+    assert (rounds.device, rounds.way) == ("cuda", "swept on the device")
+    assert rounds.stages == (HOST, *DEVICE_STAGES)
+    for timing in rounds.timings:
+        assert all(seconds > 0 for seconds in timing.seconds.values()), timing.seconds
+        # The host does one thing after the other, so that the stages cannot add up to more.
+        assert sum(timing.seconds.values()) <= timing.total
+    on_host = measure(package, [volume()], backend="onnx", threads=1, rounds=1)
+    assert rounds.input_shapes == on_host.input_shapes
+
+
+def test_what_the_device_cannot_do_is_measured_on_the_host_with_the_reason(tmp_path):
+    package = packaged(tmp_path / "models")
+    backend = on_paper(tmp_path, package, no_kernels="the GPU kernels are not compiled")
+    rounds = measure(package, [volume()], backend=backend, rounds=1)
+    assert rounds.way == "swept on the host: the GPU kernels are not compiled"
+    assert rounds.stages == HOST_STAGES
+
+
+@pytest.mark.parametrize("place", ["onnx", "device"])
+def test_a_coarse_pass_is_a_stage_of_its_own(tmp_path, place):
+    windows = {"mode": "sliding_window", "patch": [8, 10, 12], "overlap": 0.5, "batch": 2}
+    coarse = {"spacing_mm": [3.0, 3.0, 3.0], "margin_mm": 2.0}
+    package = packaged(tmp_path / "models", infer={**windows, "coarse": coarse})
+    backend = "onnx" if place == "onnx" else on_paper(tmp_path, package)
+    first = coarse_pass(package, packages(tmp_path / "models"))
+    rounds = measure(package, [volume()], backend=backend, rounds=1, coarse=first)
+    stages = HOST_STAGES if place == "onnx" else (HOST, *DEVICE_STAGES)
+    assert rounds.stages == (COARSE, *stages)
+    assert rounds.total > rounds.seconds(COARSE) > 0
+
+
+def test_without_a_find_of_the_coarse_pass_there_is_no_other(tmp_path):
+    windows = {"mode": "sliding_window", "patch": [8, 10, 12], "overlap": 0.5}
+    coarse = {"spacing_mm": [3.0, 3.0, 3.0], "margin_mm": 2.0, "labels": [1]}
+    labels = {1: {**builders.LUNG, "name": "never"}}
+    package = packaged(
+        tmp_path / "models",
+        activation="sigmoid",
+        classes=1,
+        infer={**windows, "coarse": coarse},
+        preprocess__normalize=[{"kind": "window", "a_min": 0, "a_max": 1e9}],
+        postprocess__labels=labels,
+    )
+    image = volume()
+    image.voxels[:] = 0
+    first = coarse_pass(package, packages(tmp_path / "models"))
+    rounds = measure(package, [image], backend="onnx", threads=1, rounds=1, coarse=first)
+    assert rounds.stages == (COARSE,)
+    assert rounds.overhead is None
 
 
 def test_a_backend_that_is_not_there_is_said_so(tmp_path):
