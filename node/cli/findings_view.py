@@ -19,6 +19,19 @@ _STYLES = {
     Presence.PRESENT: "bold red",
 }
 _OLD = "blue"
+_COLUMNS = {
+    "finding": 12,
+    "presence": 12,
+    "side": 9,
+    "site": 11,
+    "size (mm)": 9,
+    "attributes": 10,
+    "section": 10,
+}
+"""Columns, and their widths in a terminal of usual width: the longest word usual in each."""
+
+_USUAL = range(80, 120)
+"""Terminals, in characters, that hold the columns at those widths; elsewhere the text decides."""
 
 
 def show(console: Console, intake: Intake, report: Report, labels: LabelSet | None) -> None:
@@ -29,16 +42,16 @@ def show(console: Console, intake: Intake, report: Report, labels: LabelSet | No
     if intake.id is not None:
         console.rule(Text(str(intake.id)))
     console.print(_highlighted(intake.text, report))
-    table = Table(
-        *("finding", "presence", "side", "site", "size (mm)", "attributes", "section"),
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for name, word in _COLUMNS.items():
+        table.add_column(name, overflow="fold", width=word if console.width in _USUAL else None)
     for finding in report.findings:
         table.add_row(*_cells(finding), style=_style(finding))
     console.print(table)
     for each in report.critical:
-        console.print(Text(f"critical, category {each.category}: {each.concept}", style="bold red"))
+        console.print(
+            Text(f"critical, category {each.category}: {_in_words(each.concept)}", style="bold red")
+        )
     for advice in report.recommendations:
         console.print(Text("recommendation: " + " ".join(_advice(advice.to_json()))))
     if labels is not None:
@@ -64,16 +77,21 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     sizes = "; ".join(" × ".join(f"{each:g}" for each in size) for size in finding.sizes_mm)
     before = "; ".join(" × ".join(f"{each:g}" for each in size) for size in finding.prior_sizes_mm)
     attributes = [finding.severity, finding.change, *finding.morphology]
-    when = "" if finding.temporality is Temporality.RECENT else f" ({finding.temporality})"
+    when = "" if finding.temporality is Temporality.RECENT else f", {finding.temporality}"
     return (
-        finding.concept,
+        _in_words(finding.concept),
         f"{finding.presence}{when}",
         finding.laterality or "",
-        ", ".join(finding.sites),
+        ", ".join(_in_words(each) for each in finding.sites),
         f"{sizes} (was {before})" if before else sizes,
-        ", ".join(each for each in attributes if each),
-        finding.section,
+        ", ".join(_in_words(each) for each in attributes if each),
+        _in_words(finding.section),
     )
+
+
+def _in_words(identifier: str) -> str:
+    """An id of the lexicon as people write it: ``pleural_effusion`` is "pleural effusion"."""
+    return identifier.replace("_", " ")
 
 
 def _advice(advice: dict[str, object]) -> list[str]:

@@ -42,6 +42,25 @@ def test_plain_text_is_shown_with_its_findings():
     assert "CT in 90 days" in result.stdout
 
 
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_a_terminal_of_any_width_shows_every_word(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    result = findings(
+        text="IMPRESSION: History of compression fracture. Bilateral pleural effusions, "
+        "the left 12 x 8 mm, previously 8 x 6 mm, in the lower lobes. Return if pneumothorax."
+    )
+
+    heading = next(line for line in result.stdout.splitlines() if line.startswith("findin"))
+    table = result.stdout.split(heading, 1)[1]
+    assert "…" not in table
+    assert "_" not in table
+    if columns >= 80:
+        assert heading.split()[-1] == "section"
+        for word in ("compression", "pneumothorax", "hypothetical", "bilateral", "impression"):
+            assert word in table
+
+
 def test_a_bad_line_is_named_and_the_others_are_read():
     result = findings("--json", text='{"text": "No mass."}\n{"id": 3}\n{oops\n{"text": "Mass."}')
 
