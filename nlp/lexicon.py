@@ -38,6 +38,8 @@ WORDS = (
     "request",
     "no_request",
     "condition",
+    "purpose",
+    "done",
     "anaphor",
 )
 """Words that the grammar of attributes, sizes and recommendations turns on."""

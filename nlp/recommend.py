@@ -19,6 +19,12 @@ SECTIONS = frozenset(
         Section.UNKNOWN,
     }
 )
+VERBLESS_SECTIONS = SECTIONS - {Section.FINDINGS}
+"""Where an examination that is only named can be one that is asked for."""
+
+_WORDS_BEFORE = 4
+"""The examination opens its clause, with so many words before it at most ("low-dose chest CT")."""
+
 _NUMBERS = {
     "one": 1, "a": 1, "an": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
     "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "eighteen": 18,
@@ -37,6 +43,7 @@ _INTERVAL = re.compile(
     r"(?P<unit2>小时|星期|[天日周月年])"
 )
 _YEARLY = re.compile(r"\u5e74\u5ea6|\u6bcf\u5e74|\bannual(?:ly)?\b|\byearly\b")
+_DUE = re.compile(r"\b(?:in|within|at|every|after) $")
 _CLAUSE_END = re.compile(r"[,;.\u3002]|$")
 
 
@@ -45,11 +52,53 @@ def find_recommendations(document: Document) -> Iterator[Recommendation]:
     for sentence in document.sentences:
         if sentence.section not in SECTIONS:
             continue
-        hits = longest(
-            [hit for hit in sentence.terms if hit.value.kind in {"request", "no_request"}]
-        )
+        hits = _requests(sentence)
+        if not hits and sentence.section in VERBLESS_SECTIONS:
+            hits = _named_alone(document.folded.lower, sentence)
         if hits:
             yield _recommendation(document, sentence, hits)
+
+
+def _requests(sentence: Sentence) -> list[Hit[Term]]:
+    """What asks for something, save where a longer form says that it was done."""
+    told = longest(
+        [hit for hit in sentence.terms if hit.value.kind in {"request", "no_request", "done"}]
+    )
+    return [hit for hit in told if hit.value.kind != "done"]
+
+
+def _named_alone(text: str, sentence: Sentence) -> list[Hit[Term]]:
+    """The examination of a sentence that asks without a verb ("CT in 6 months.").
+
+    It says when, on which condition or what for, and nothing of it was done.
+    """
+    named = longest([hit for hit in sentence.terms if hit.value.kind == "examination"])
+    if not named:
+        return []
+    first = named[0]
+    asks = any(
+        hit.value.kind == "purpose" or (hit.value.kind == "condition" and hit.start >= first.end)
+        for hit in sentence.terms
+    )
+    condition = min(
+        (hit.start for hit in sentence.terms if hit.value.kind == "condition"),
+        default=sentence.end,
+    )
+    clause = max(text.rfind(mark, sentence.body, first.start) for mark in ",;:.")
+    before = text[max(clause + 1, sentence.body) : first.start].split()
+    if len(before) > _WORDS_BEFORE or any(
+        hit.value.kind == "done" and hit.start < condition for hit in sentence.terms
+    ):
+        return []
+    return [first] if asks or _is_due(text, sentence, first) else []
+
+
+def _is_due(text: str, sentence: Sentence, examination: Hit[Term]) -> bool:
+    """Whether a time to come is named behind an examination, or that it is yearly."""
+    if _YEARLY.search(text, sentence.body, sentence.end):
+        return True
+    match = _INTERVAL.search(text, examination.end, sentence.end)
+    return match is not None and bool(_DUE.search(text, examination.end, match.start()))
 
 
 def _recommendation(

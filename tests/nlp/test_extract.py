@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nlp.extract import extract_findings
 from nlp.types import Change, Laterality, Presence, Section, Severity
 
@@ -70,6 +72,38 @@ def test_what_is_stable_is_less_urgent_and_what_is_doubtful_is_not_critical():
     assert [each.category for each in extract_findings(stable).critical] == [2]
     assert extract_findings(doubtful).critical == ()
     assert [each.category for each in extract_findings(feared).critical] == [1]
+
+
+@pytest.mark.parametrize(
+    ("advice", "modality", "days", "condition"),
+    [
+        ("Low-dose CT in 6-12 months.", "CT", (180, 360), None),
+        ("Annual mammogram.", "MG", (365, 365), None),
+        ("MRI brain if symptoms persist.", "MR", None, "symptoms persist"),
+        ("Thyroid ultrasound on a nonemergent basis.", "US", None, None),
+        ("F/u CT in 3 mo.", "CT", (90, 90), None),
+    ],
+)
+def test_an_examination_is_asked_for_without_a_verb(advice, modality, days, condition):
+    (found,) = extract_findings(f"IMPRESSION: 4 mm nodule. {advice}").recommendations
+
+    assert (found.modality, found.interval_days, found.condition) == (modality, days, condition)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "CT chest 6 months ago.",
+        "CT performed in 2 days.",
+        "MRI brain without contrast.",
+        "No change at 6-month follow-up CT.",
+        "Follow-up CT from 3 months ago shows a nodule.",
+        "Biopsy in 2 weeks was negative.",
+        "Clinical correlation.",
+    ],
+)
+def test_an_examination_that_was_done_is_not_asked_for(sentence):
+    assert extract_findings(f"IMPRESSION: {sentence}").recommendations == ()
 
 
 def test_recommendations_have_examination_interval_and_condition():
