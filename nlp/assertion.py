@@ -15,10 +15,12 @@ from nlp.lexicon import Cue
 from nlp.match import Hit, longest
 from nlp.scope import Clauses
 from nlp.scope_zh import ChineseClauses
-from nlp.types import Assertion, Experiencer, Presence, Section, Temporality
+from nlp.types import Assertion, Change, Experiencer, Presence, Section, Temporality
 
 GOVERNING = frozenset({"presence", "historical", "hypothetical", "recent", "other"})
 """Types of cues that say something about a mention; the others shape scopes."""
+
+_GOES_ON = frozenset({Change.NEW, Change.STABLE, Change.LARGER, Change.SMALLER})
 
 OLD_SECTIONS = frozenset({Section.HISTORY, Section.FAMILY_HISTORY, Section.COMPARISON})
 """What stands there was, unless a cue says that it is."""
@@ -148,8 +150,17 @@ def _certainty(hit: Hit[Cue]) -> Presence:
 
 
 def _temporality(reaching: Sequence[Hit[Cue]], start: int, section: Section) -> Temporality:
-    """A condition first; then the nearest cue of time, and at last the section."""
-    timed = [hit for hit in reaching if hit.value.type in {"historical", "recent"}]
+    """A condition first; then the nearest cue of time, and at last the section.
+
+    A date does not put in the past what has changed, or not changed, since.
+    """
+    goes_on = any(hit.value.change in _GOES_ON for hit in reaching)
+    timed = [
+        hit
+        for hit in reaching
+        if hit.value.type in {"historical", "recent"}
+        and not (goes_on and hit.value.direction == "adverbial")
+    ]
     if any(hit.value.type == "hypothetical" for hit in reaching):
         return Temporality.HYPOTHETICAL
     if timed:

@@ -23,6 +23,9 @@ _AMOUNT = re.compile(
     r"|only|just|many|several|few|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve"
     r"|fifteen|twenty|thirty|to|or|and|half|back|then)\b[\W\d]*)*"
 )
+_LONGEST_AMOUNT = 40
+"""Characters that an amount before "years ago" has at most."""
+_NOW_SIZED = re.compile(r"\b(?:now|currently|today)(?: measur\w+)? \d")
 _REASON = re.compile(r"[\s\d]*(?:with|for|because of|due to|secondary to)\b")
 _YEAR_OR_COMMA = re.compile(r"[\s\d,]*")
 NEAR_WORDS = 3
@@ -118,11 +121,14 @@ class Clauses:
     def _clause_behind(self, cue: Hit[Cue]) -> int | None:
         """Where the clause of an adverbial goes on behind it, if it does.
 
-        "In 2001, he | had a stroke" and "treated in 2001 for | a stroke".
+        "In 2001, he | had a stroke" and "treated in 2001 for | a stroke", but not "in 2001, there
+        was a nodule of 3 mm, now 5 mm".
         """
         if reason := _REASON.match(self._text, cue.end, self._end):
             return reason.end()
         if not _AMOUNT.fullmatch(self._text, self._start, cue.start):
+            return None
+        if _NOW_SIZED.search(self._text, cue.end, self._end):
             return None
         match = _YEAR_OR_COMMA.match(self._text, cue.end, self._end)
         at = match.end() if match else cue.end
@@ -186,7 +192,7 @@ class Clauses:
 
     def _before_amount(self, start: int, end: int) -> int:
         """The end of the last word of ``start:end`` that counts nothing ("was" 3 years ago)."""
-        words = list(_WORD.finditer(self._text, start, end))
+        words = list(_WORD.finditer(self._text, max(start, end - _LONGEST_AMOUNT), end))
         while words and _AMOUNT.fullmatch(words[-1].group()):
             words.pop()
         return words[-1].end() if words else end

@@ -93,6 +93,10 @@ def test_what_a_date_or_a_duration_puts_in_the_past_is_historical(marked):
         "A man with hx of hypertension complaining of chest [pain].",
         "Vomited 3 years ago; today [fever].",
         "Patient history: [cough] for two days.",
+        "The [nodule] has been stable for 3 years.",
+        "The [nodule] is larger than in April.",
+        "Since 2019, the [nodule] has grown.",
+        "Last year, there was a [nodule] of 3 mm, now 5 mm.",
     ],
 )
 def test_what_only_stands_beside_the_past_is_recent(marked):
