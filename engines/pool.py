@@ -15,6 +15,7 @@ from engines.errors import NotApplicable, PackageError
 from engines.package import Package
 from engines.serving.coarse import coarse_pass
 from engines.serving.lane import Lane
+from engines.serving.pace import Pace
 from engines.serving.places import Places
 from engines.serving.runner import Runner, Turn
 from engines.serving.warm import Warm, machine_memory_mb
@@ -81,6 +82,7 @@ class Pool:
         self._warm = Warm(memory_mb or (machine_memory_mb() // 2 if on_cpu else None))
         self._lane = Lane(lanes if on_cpu else 1)
         self._runner = Runner(self._places, self._warm, self._lane)
+        self._pace = Pace()
 
     @property
     def catalogue(self) -> Catalogue:
@@ -155,10 +157,31 @@ class Pool:
         self._pass_gate(package, volumes, turn)
         first = coarse_pass(package, self._catalogue)
         if first is None or not volumes:
-            return self._runner.run(package, volumes, turn)
-        return first.then(
-            package, volumes[0], lambda each, region: self._runner.run(each, volumes, turn, region)
-        )
+            result, by = self._runner.run(package, volumes, turn)
+        else:
+            result, by = first.then(
+                package,
+                volumes[0],
+                lambda each, region: self._runner.run(each, volumes, turn, region),
+            )
+        if volumes:
+            place = f"{by.backend} on {by.device}"
+            self._pace.note(package.digest, place, volumes[0].voxels.size, by.seconds)
+        return result, by
+
+    def expected_s(self, name: str, version: str | None, volumes: Sequence[Volume]) -> float | None:
+        """Estimate how long a run would be inside the model, seconds.
+
+        It is the median of the package's last runs in this pool, for each voxel of the image.
+        None: it has not run yet.
+
+        Raises
+        ------
+        PackageError
+            If there is no such package.
+        """
+        digest = self._catalogue.get(name, version).digest
+        return self._pace.expected_s(digest, sum(volume.voxels.size for volume in volumes[:1]))
 
     def make_ready(self, names: Iterable[str], progress: Progress) -> Iterator[tuple[str, str]]:
         """Do what loading the newest version of each package would wait for too long.

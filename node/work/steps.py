@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import NoReturn
@@ -195,11 +195,19 @@ class Steps:
         ) as step:
             self._check_losses(study_instance_uid, revision, subject_of(run_number, run))
             source = self._writing.source(run)
+            volumes = [regular_volume(source)]
             try:
+                foreseen = self._budgets.foresee(
+                    study_instance_uid,
+                    revision,
+                    run,
+                    self._revision(study_instance_uid, revision).complete_at,
+                    self._pool.expected_s(run.model, run.model_version, volumes),
+                )
                 result, provenance = self._pool.run(
                     run.model,
                     run.model_version,
-                    [regular_volume(source)],
+                    volumes,
                     priority=run.priority,
                     due=self._due(study_instance_uid, revision, run),
                 )
@@ -212,6 +220,7 @@ class Steps:
                 raise TransientError(str(error)) from error
             except EngineError as error:
                 raise PermanentError(str(error)) from error
+            provenance = replace(provenance, notes=(*provenance.notes, *foreseen))
             self._files.write(
                 self._product(study_instance_uid, revision, run_number),
                 [dump_product(on_slices(result, source.stack), provenance)],

@@ -65,6 +65,27 @@ def overrun(run: PlannedRun, complete_at: datetime, now: datetime) -> Overrun | 
     return Overrun(taken_s, run.latency_budget_s)
 
 
+def shortfall(
+    run: PlannedRun, complete_at: datetime, now: datetime, expected_s: float | None
+) -> str | None:
+    """Say that a run that is about to begin is expected to end too late; else None.
+
+    Parameters
+    ----------
+    expected_s
+        How long the model takes, seconds; None where nobody knows.
+    """
+    if run.latency_budget_s is None or expected_s is None:
+        return None
+    left_s = (deadline(run, complete_at) - now).total_seconds()
+    if expected_s <= left_s:
+        return None
+    return (
+        f"the model was expected to take {expected_s:.0f} s when {max(left_s, 0.0):.0f} s of the "
+        f"latency budget of {run.latency_budget_s:g} s were left"
+    )
+
+
 class Budgets:
     """Counts the runs that have a latency budget, and records those that took longer.
 
@@ -76,6 +97,30 @@ class Budgets:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._ledger, self._clock = ledger, clock
+
+    def foresee(
+        self,
+        study_instance_uid: str,
+        revision: int,
+        run: PlannedRun,
+        complete_at: datetime,
+        expected_s: float | None,
+    ) -> tuple[str, ...]:
+        """Judge a run that is about to begin; gives what its result's provenance must say.
+
+        It is run all the same: a late result is better than none.
+        """
+        short = shortfall(run, complete_at, self._clock(), expected_s)
+        if short is None:
+            return ()
+        log.warning(
+            "budget.short",
+            study_instance_uid=study_instance_uid,
+            revision=revision,
+            rule=run.rule,
+            reason=short,
+        )
+        return (short,)
 
     def check(
         self,
@@ -111,4 +156,12 @@ def _place(priority: int, due: datetime) -> int:
     return behind + min(max(seconds, 1), _CLASS - 1)
 
 
-__all__ = ["WITHOUT_BUDGET_S", "Budgets", "Overrun", "deadline", "overrun", "place_in_queue"]
+__all__ = [
+    "WITHOUT_BUDGET_S",
+    "Budgets",
+    "Overrun",
+    "deadline",
+    "overrun",
+    "place_in_queue",
+    "shortfall",
+]

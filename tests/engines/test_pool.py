@@ -21,6 +21,7 @@ from engines.errors import (
     Timeout,
 )
 from engines.pool import Pool
+from engines.serving.pace import Pace
 from engines.window import sweep
 from tests.builders.network import wait_until
 from tests.engines import builders
@@ -51,6 +52,29 @@ def test_a_classification_comes_from_the_whole_image(models):
     with Pool(models, threads=1) as pool:
         result, _ = pool.run("classify", "1.0.0", [builders.volume(np.full((1, 4, 4), 2.0))])
     assert result.predicted == "bright"
+
+
+def test_what_a_run_will_take_is_known_after_the_first_and_grows_with_the_image(models):
+    builders.package(models / "tiny")
+    small, large = (
+        builders.volume(builders.noise(2, 4, 4)),
+        builders.volume(builders.noise(4, 4, 4)),
+    )
+    with Pool(models) as pool:
+        assert pool.expected_s("tiny", None, [small]) is None
+        _, provenance = pool.run("tiny", None, [small])
+        assert pool.expected_s("tiny", None, [small]) == pytest.approx(provenance.seconds)
+        assert pool.expected_s("tiny", None, [large]) == pytest.approx(2 * provenance.seconds)
+
+
+def test_the_pace_is_that_of_the_middle_run_and_of_one_place():
+    pace = Pace()
+    for seconds in (1.0, 2.0, 30.0):
+        pace.note("package", "onnx on cpu", 10, seconds)
+    assert pace.expected_s("package", 20) == pytest.approx(4.0)
+    assert pace.expected_s("another", 20) is None
+    pace.note("package", "tensorrt on cuda", 10, 0.1)
+    assert pace.expected_s("package", 20) == pytest.approx(0.2)
 
 
 def test_a_model_that_is_not_there_is_named(models):

@@ -8,10 +8,13 @@ from threading import Event
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from node.domain import StudyState
 from node.store.database import database_url
-from node.work.urgency import overrun, place_in_queue
+from node.store.files import result_folder
+from node.work.product import load_product
+from node.work.urgency import overrun, place_in_queue, shortfall
 from node.work.workflow import Flow
 from tests.builders import ct_series, records
 from tests.builders.network import peer, wait_until
@@ -132,6 +135,30 @@ def test_results_that_are_late_are_recorded_and_counted_and_delivered(open_node,
     assert row.state is StudyState.DONE
     assert row.reason == (late if outcome == "exceeded" else "")
     assert counted(outcome) == before + 1
+
+
+def test_a_run_that_will_not_end_in_time_is_foreseen_where_its_pace_is_known():
+    assert shortfall(SOON, NOON, NOON, 59.0) is None
+    assert shortfall(SOON, NOON, NOON, None) is None
+    assert shortfall(RUN, NOON, NOON, 1e6) is None
+    said = shortfall(SOON, NOON, NOON + timedelta(seconds=20), 45.0)
+    assert said == (
+        "the model was expected to take 45 s when 40 s of the latency budget of 60 s were left"
+    )
+
+
+def test_the_second_late_study_is_foreseen_before_it_is_run_and_its_result_says_so(open_node):
+    node = open_node(rules=[{**CT_RULE, "latency_budget_s": 60}])
+    for number, foreseen in enumerate([0, 1]):
+        uid = node.complete(ct_series(seed=f"late {number}", slices=4))
+        node.clock.advance(seconds=95)
+        with capture_logs() as lines:
+            node.make(uid)
+        assert [line["event"] for line in lines].count("budget.short") == foreseen
+        # The models of the tests take some milliseconds; none is left.
+        _, provenance = load_product(node.files.path(f"{result_folder(uid, 1, 0)}/result.npz"))
+        notes = " ".join(provenance.notes)
+        assert ("0 s of the latency budget of 60 s were left" in notes) == bool(foreseen)
 
 
 def test_a_planned_study_keeps_its_place_and_one_that_is_not_planned_has_one(open_node):
