@@ -33,6 +33,7 @@ def read_bundle(metadata: Document, inference: Document, name: str) -> Draft:
         With the name of whatever a manifest cannot express.
     """
     image, output = _formats(metadata)
+    _check_axes(metadata, image)
     channels = int(image.get("num_channels", 1))
     classes = int(output.get("num_channels", 0))
     if classes < 1:
@@ -77,6 +78,19 @@ def _formats(metadata: Document) -> tuple[Document, Document]:
     if "pred" not in outputs:
         raise PackageError(f"metadata: outputs {sorted(outputs)}: expected pred")
     return inputs["image"], outputs["pred"]
+
+
+def _check_axes(metadata: Document, image: Document) -> None:
+    """Refuse networks for slices: their spacing has no slice axis, which a manifest's has."""
+    shape = image.get("spatial_shape", [])
+    for name, axes in (
+        ("spatial_dims", metadata.get("spatial_dims", 3)),
+        ("inputs: image: spatial_shape", len(shape) if isinstance(shape, list) and shape else 3),
+    ):
+        if axes != 3:
+            raise PackageError(
+                f"metadata: {name}: a network of {axes} axes cannot be imported, only one of 3"
+            )
 
 
 def _infer(inferer: Arguments, axes: Axes) -> tuple[dict[str, Any], list[str]]:
@@ -128,7 +142,8 @@ def _activation(reading: Reading, classes: int) -> str:
     if activation == "sigmoid" and classes > 1:
         raise PackageError(
             f"Activationsd: sigmoid over {classes} channels gives labels that overlap, which a "
-            "label map cannot hold"
+            "label map cannot hold; postprocess.regions would paint them one over the other, but a "
+            "bundle does not say in which order"
         )
     return activation
 

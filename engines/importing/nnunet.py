@@ -36,7 +36,10 @@ def configuration(plans: Document, name: str) -> dict[str, Any]:
     if found.get("previous_stage"):
         raise PackageError(f"previous_stage: the cascade {name} cannot be expressed")
     if len(found.get("patch_size", [])) != 3:
-        raise PackageError(f"patch_size: {name} is no 3D configuration")
+        raise PackageError(
+            f"patch_size: {name} is no 3D configuration: its spacing has no slice axis, which a "
+            "manifest's has"
+        )
     return found
 
 

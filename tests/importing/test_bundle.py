@@ -32,6 +32,12 @@ def with_transforms(*transforms: dict[str, Any]) -> dict[str, Any]:
     return inference(preprocessing={"_target_": "Compose", "transforms": list(transforms)})
 
 
+def flat() -> dict[str, Any]:
+    metadata: dict[str, Any] = copy.deepcopy(METADATA)
+    metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] = [96, 96]
+    return metadata
+
+
 def test_a_bundle_becomes_a_manifest_without_contradictions():
     made = draft().manifest
     made["model"]["sha256"] = "0" * 64
@@ -225,6 +231,14 @@ def test_sigmoid_of_one_channel_needs_the_threshold_that_the_node_has():
     assert made["postprocess"]["activation"] == "sigmoid"
     assert made["postprocess"]["labels"][1]["name"] == "spleen"
     refused(inference(postprocessing={"transforms": [sigmoid]}), "AsDiscreted", metadata=one)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [({**METADATA, "spatial_dims": 2}, "spatial_dims"), (flat(), "spatial_shape")],
+)
+def test_a_network_for_slices_is_refused_by_the_entry_that_says_so(metadata, named):
+    refused(inference(), named, "2 axes", metadata=metadata)
 
 
 def test_sigmoid_of_several_channels_is_refused_for_labels_that_overlap():
