@@ -74,6 +74,19 @@ def test_what_is_stable_is_less_urgent_and_what_is_doubtful_is_not_critical():
     assert [each.category for each in extract_findings(feared).critical] == [1]
 
 
+def test_a_report_that_lost_its_line_breaks_keeps_its_sections():
+    report = extract_findings(
+        "EXAM: CT CHEST CLINICAL HISTORY: PNEUMONIA COMPARISON: NONE "
+        "FINDINGS: NO EFFUSION IMPRESSION: 5 MM NODULE."
+    )
+
+    assert [(each.concept, each.section) for each in report.findings] == [
+        ("pneumonia", Section.HISTORY),
+        ("pleural_effusion", Section.FINDINGS),
+        ("nodule", Section.IMPRESSION),
+    ]
+
+
 @pytest.mark.parametrize(
     ("advice", "modality", "days", "condition"),
     [
