@@ -1,3 +1,3 @@
 """The Wetread node: DICOM in, durable work, DICOM out."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
