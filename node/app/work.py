@@ -22,7 +22,7 @@ from node.config.model import Config
 from node.encode.warm import warm_up
 from node.errors import ConfigError
 from node.store.files import RESULTS
-from node.store.lane import LaneInfo, write_lane
+from node.store.lane import LANE, LaneInfo, write_lane
 from node.store.lock import only_one
 from node.work.schedule import Schedule
 from node.work.senders import Senders
@@ -37,11 +37,9 @@ def run_work(config: Config, stop: Event) -> None:
     stores = open_stores(config)
     pool = _open_pool(config)
     lane = LaneInfo(pool.backend, pool.notes)
-    write_lane(stores.files, lane)
     progress = Progress(
         lambda words: write_lane(stores.files, replace(lane, building=words)), stop, time.monotonic
     )
-    make_ready(pool, _wanted(config, pool), progress)
     warm_up()
     equipment = Equipment(
         config,
@@ -54,7 +52,10 @@ def run_work(config: Config, stop: Event) -> None:
         utc_now,
     )
     with only_one(config.data_dir, WORK, stop):
-        stores.files.sweep(RESULTS)
+        for top in (RESULTS, LANE):
+            stores.files.sweep(top)
+        write_lane(stores.files, lane)
+        make_ready(pool, _wanted(config, pool), progress)
         executor_id = this_executor()
         senders = Senders(config.destinations, equipment.means(executor_id, random.random))
         steps = Steps(equipment, senders.wake, _end_process)

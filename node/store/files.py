@@ -113,8 +113,8 @@ class Files:
         Parameters
         ----------
         top
-            `INSTANCES`, `RESULTS` or `REPORTS`: only what was on its way there, since the process
-            that writes the other may be at work.
+            `INSTANCES`, `RESULTS`, `REPORTS` or `node.store.lane.LANE`: only what was on its way
+            there, since the process that writes the other may be at work.
         unchanged_for_s
             Only files that nobody has written to for so long; where several processes write.
         """

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from node.store.files import Files
 
-FILE = "lane.json"
+LANE = "lane.json"
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,12 @@ _FORM = TypeAdapter(LaneInfo)
 
 def write_lane(files: Files, lane: LaneInfo) -> None:
     """Keep it in the data directory, in place of what an earlier process has written."""
-    files.write(FILE, [_FORM.dump_json(lane)])
+    files.write(LANE, [_FORM.dump_json(lane)])
 
 
 def read_lane(data_dir: Path) -> LaneInfo | None:
     """Read what the work process has written last; None before the first one."""
     try:
-        return _FORM.validate_json((data_dir / FILE).read_bytes())
+        return _FORM.validate_json((data_dir / LANE).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-__all__ = ["LaneInfo", "read_lane", "write_lane"]

@@ -20,8 +20,9 @@ BEYOND_PYDICOM = {
 
 SPELLED_BY_US = {
     ("UCUM", "mm"): "millimeter",
+    ("SCT", "246112005"): "Severity",
 }
-"""UCUM meanings that pydicom abbreviates."""
+"""Meanings that pydicom abbreviates, or gives with their semantic tag."""
 
 
 def codes_in(value):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from node.domain import StudyState
+from node.store.files import RESULTS, own_prefix
+from node.store.lane import LANE
 from tests.builders import ct_series
 from tests.builders.network import Peer, store_all, wait_until
 
@@ -43,6 +45,17 @@ def test_a_work_process_that_is_killed_is_replaced_and_the_results_arrive_once(n
 
     assert node.settled(uid) is StudyState.DONE
     assert arrived_once(pacs, uid)
+
+
+@pytest.mark.parametrize("file", [RESULTS, LANE])
+def test_what_a_killed_work_process_left_half_written_is_swept_by_the_next_one(node, file):
+    parts = node.stores.files.data_dir / "parts"
+    left = parts / f"{own_prefix(file)}0123.part"
+    left.write_bytes(b"half of it")
+
+    node.process("work").kill()
+
+    wait_until(lambda: not left.exists(), within_s=60, what="the next work process")
 
 
 def test_a_work_process_that_is_killed_in_mid_delivery_delivers_once(node, pacs):
