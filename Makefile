@@ -73,7 +73,7 @@ $(OHIF_FOLDER)/package/dist/index.html:
 # has a row of MONAI's where torch and monai are installed, too.
 bench: $(VENV)/.dev $(if $(CAN_INSTALL_DEBIAN),test-deps)
 	for one in receive delivery header_scan index_inserts completion study_latency \
-	    series_reading backends sweep coarse; do \
+	    series_reading seg_writing compression findings backends sweep coarse; do \
 	  PYTHONPATH=. $(BIN)/python benchmarks/$$one.py || exit 1; \
 	done
 

@@ -6,6 +6,7 @@ peak resident memory above that of the idle process, size of the file; then both
 by pydicom alone and compared voxel by voxel.
 
     PYTHONPATH=. python benchmarks/seg_writing.py [--segments 1 10 50] [--rounds 3]
+        [--cases BINARY-explicit LABELMAP-RLE …]
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ WRITERS = {
     "BINARY": (ObjectForm.SEG_BINARY, hd.seg.SegmentationTypeValues.BINARY),
     "LABELMAP": (ObjectForm.SEG_LABELMAP, hd.seg.SegmentationTypeValues.LABELMAP),
 }
-CASES = (
-    ("BINARY", "explicit", ExplicitVRLittleEndian),
-    ("LABELMAP", "explicit", ExplicitVRLittleEndian),
-    ("LABELMAP", "RLE", RLELossless),
-    ("LABELMAP", "deflate", DeflatedExplicitVRLittleEndian),
-)
+CASES = {
+    "BINARY-explicit": ExplicitVRLittleEndian,
+    "LABELMAP-explicit": ExplicitVRLittleEndian,
+    "LABELMAP-RLE": RLELossless,
+    "LABELMAP-deflate": DeflatedExplicitVRLittleEndian,
+}
 
 
 def phantom(segments: int) -> np.ndarray:
@@ -199,7 +200,10 @@ def decoded(path: Path, what: str) -> np.ndarray:
         image = groups.DerivationImageSequence[0].SourceImageSequence[0]
         plane = labelmap[places[str(image.ReferencedSOPInstanceUID)]]
         if what == "BINARY":
-            segment = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            # highdicom says it once where there is one segment.
+            shared = ds.SharedFunctionalGroupsSequence[0]
+            owner = groups if "SegmentIdentificationSequence" in groups else shared
+            segment = owner.SegmentIdentificationSequence[0].ReferencedSegmentNumber
             plane[frame > 0] = segment
         else:
             plane[:] = frame
@@ -223,17 +227,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
     arguments = parser.parse_args()
     print(f"{'segments':>8} {'type':<9} {'syntax':<9} {'writer':<9} "
           f"{'build s':>8} {'save s':>7} {'memory MB':>10} {'file MB':>8}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for segments in arguments.segments:
-            for what, name, syntax in CASES:
-                compare(segments, what, name, syntax, Path(folder), arguments.rounds)
+            for case in arguments.cases:
+                compare(segments, case, Path(folder), arguments.rounds)
 
 
-def compare(segments: int, what: str, name: str, syntax: str, folder: Path, rounds: int) -> None:
+def compare(segments: int, case: str, folder: Path, rounds: int) -> None:
     """Alternate both writers and print their medians."""
+    (what, name), syntax = case.split("-"), CASES[case]
     paths = {write_highdicom: folder / "highdicom.dcm", write_ours: folder / "ours.dcm"}
     peer = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax
     rows: dict[Callable[..., object], list[tuple[float, ...]]] = {one: [] for one in paths}

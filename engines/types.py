@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,14 @@ class Code:
     meaning: str
 
 
+LATERALITIES: Final = {
+    "left": Code("7771000", "SCT", "Left"),
+    "right": Code("24028007", "SCT", "Right"),
+    "bilateral": Code("51440002", "SCT", "Bilateral"),
+}
+"""Laterality (PS3.16 CID 244)."""
+
+
 @dataclass(frozen=True)
 class Label:
     """One value of a label map.
@@ -166,9 +174,11 @@ def count_slices(labelmap: LabelArray) -> npt.NDArray[np.intp]:
         Shape (slices, 256).
     """
     counts = np.empty((len(labelmap), 256), dtype=np.intp)
-    # Slice by slice: NumPy counts a copy that takes eight times the memory.
+    # Slice by slice, the background aside: NumPy counts a copy that takes eight times the memory.
     for k, plane in enumerate(labelmap):
-        counts[k] = np.bincount(plane.ravel(), minlength=256)
+        labelled = plane[plane != 0]
+        counts[k] = np.bincount(labelled, minlength=256)
+        counts[k, 0] = plane.size - labelled.size
     return counts
 
 

@@ -110,12 +110,6 @@ CERTAINTY_OF_FINDING = Code("111012", "DCM", "Certainty of Finding")
 CONCLUSION = Code("121077", "DCM", "Conclusion")
 SOURCE_DOCUMENT = Code("121335", "DCM", "Source Document")
 LATERALITY = Code("272741003", "SCT", "Laterality")
-LATERALITIES = {
-    "left": Code("7771000", "SCT", "Left"),
-    "right": Code("24028007", "SCT", "Right"),
-    "bilateral": Code("51440002", "SCT", "Bilateral"),
-}
-"""Laterality (CID 244)."""
 SEVERITY = Code("246112005", "SCT", "Severity")
 SEVERITIES = {
     "mild": Code("255604002", "SCT", "Mild"),

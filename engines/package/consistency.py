@@ -169,6 +169,10 @@ def _labels(manifest: Manifest) -> Iterator[Problem]:
 def _segment(manifest: Manifest) -> Iterator[Problem]:
     for name in _repeated(label.name for label in manifest.postprocess.labels.values()):
         yield ("postprocess", "labels"), f"label name {name!r} is used twice"
+    for value, label in manifest.postprocess.labels.items():
+        if label.laterality is not None and label.site is None:
+            where = ("postprocess", "labels", value, "laterality")
+            yield where, "it is the side of a site: say the site too"
     for key in ("classes", "concept", "abstain"):
         if getattr(manifest.postprocess, key):
             yield ("postprocess", key), f"task segment has no {key}"

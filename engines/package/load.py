@@ -15,7 +15,7 @@ from engines.package.base import code
 from engines.package.consistency import problems
 from engines.package.manifest import Manifest
 from engines.package.source import Source
-from engines.types import Label
+from engines.types import LATERALITIES, Label
 
 MANIFEST = "manifest.yaml"
 LARGEST_MANIFEST_BYTES = 1 << 20
@@ -59,7 +59,15 @@ class Package:
         """Every label a segmentation can give, by value."""
         entries = sorted(self.manifest.postprocess.labels.items())
         return tuple(
-            Label(value, entry.name, code(entry.category), code(entry.type), entry.color)
+            Label(
+                value,
+                entry.name,
+                code(entry.category),
+                code(entry.type),
+                entry.color,
+                site=code(entry.site) if entry.site else None,
+                laterality=LATERALITIES[entry.laterality] if entry.laterality else None,
+            )
             for value, entry in entries
         )
 

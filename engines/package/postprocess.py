@@ -21,6 +21,14 @@ class LabelEntry(Section):
     category: CodeTriple = Field(description="segmented property category [scheme, value, meaning]")
     type: CodeTriple = Field(description="segmented property type [scheme, value, meaning]")
     color: tuple[Colour, Colour, Colour] = Field(description="display colour, sRGB, 0 … 255")
+    site: CodeTriple | None = Field(
+        default=None,
+        description="where it is, for a finding whose type does not say it: [scheme, value, "
+        "meaning]; the reports' Finding Site",
+    )
+    laterality: Literal["left", "right", "bilateral"] | None = Field(
+        default=None, description="side of the site; only with it"
+    )
     measurements: tuple[MeasurementName, ...] | None = Field(
         default=None, description="measurements of this label, instead of the package's"
     )

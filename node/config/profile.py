@@ -34,6 +34,7 @@ _Forms: TypeAlias = tuple[FormName, ...]
 TRANSFER_SYNTAXES: Final = {
     "explicit": "1.2.840.10008.1.2.1",
     "rle": "1.2.840.10008.1.2.5",
+    "jpeg2000": "1.2.840.10008.1.2.4.90",
     "deflated": "1.2.840.10008.1.2.1.99",
 }
 
@@ -63,10 +64,10 @@ class Profile(Section):
         default=None,
         description="Segments of one segmentation; one of more is spread over several objects.",
     )
-    transfer_syntax: Literal["explicit", "rle", "deflated"] = Field(
+    transfer_syntax: Literal["explicit", "rle", "jpeg2000", "deflated"] = Field(
         default="explicit",
-        description="Of what can be compressed; a destination that does not take it gets Explicit "
-        "VR Little Endian.",
+        description="Of label maps, fractional segments, pictures and derived images; a "
+        "destination that does not take it gets Explicit VR Little Endian.",
     )
 
     def chain(self, kind: ResultKind) -> tuple[ObjectForm, ...]:

@@ -146,7 +146,7 @@ def _converted(path: Path, syntax: UID) -> bytes:
 def _decompress(ds: Dataset, own: UID) -> None:
     """Decode the pixels for a destination that takes no compressed ones."""
     try:
-        ds.decompress()
+        ds.decompress(generate_instance_uid=False)
     except Exception as error:  # decoders raise anything on pixels that are not what they say
         raise NotAccepted(
             f"the destination does not accept {own.name}, and it cannot be decoded "

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from engines.types import BuiltInResult
 from node.domain import ObjectForm
 from node.encode.case import Case
+from node.encode.compression import declare, pixel_data, usable_syntax
 from node.encode.encoded import Encoded
 from node.encode.identity import plain_copy
 from node.encode.picture import render_picture
@@ -27,8 +28,9 @@ def write_capture(case: Case, result: BuiltInResult) -> list[Encoded]:
     dataset = start(case, ObjectForm.SC, "OT")
     references = [reference(image) for image in case.headers.images]
     complete_capture(dataset, case, picture.shape[:2], references)
-    set_pixels(dataset, picture)
-    return [Encoded(ObjectForm.SC, dataset)]
+    syntax = usable_syntax(case.packing.transfer_syntax_uid)
+    declare(dataset, syntax)
+    return [Encoded(ObjectForm.SC, dataset, lambda: pixel_data([picture], picture.nbytes, syntax))]
 
 
 def complete_capture(

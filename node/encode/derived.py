@@ -7,7 +7,11 @@ what was done and a reference to the source (PS3.3 Section C.7.6.1.1.2, C.7.6.1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
+import numpy.typing as npt
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
@@ -15,6 +19,7 @@ from pydicom.valuerep import format_number_as_ds
 from engines.types import FloatArray, ImageResult
 from node.domain import ObjectForm
 from node.encode.case import Case
+from node.encode.compression import declare, pixel_data, usable_syntax
 from node.encode.encoded import Encoded
 from node.encode.identity import element, plain_copy
 from node.encode.marking import code_item
@@ -52,13 +57,21 @@ def write_derived(case: Case, result: ImageResult) -> list[Encoded]:
             f"the image is {result.voxels.shape}, the source is {case.source.volume.grid.shape}"
         )
     slope, intercept = _rescale(case, result.voxels)
-    return [
-        Encoded(ObjectForm.DERIVED, _slice(case, result, k, slope, intercept))
-        for k in range(len(result.voxels))
-    ]
+    syntax = usable_syntax(case.packing.transfer_syntax_uid)
+
+    def pixels(k: int) -> Iterator[bytes]:
+        stored = _stored(result.voxels[k], float(slope), float(intercept))
+        return pixel_data([stored], stored.nbytes, syntax, bits_allocated=16)
+
+    made = []
+    for k in range(len(result.voxels)):
+        dataset = _header(case, result, k, slope, intercept)
+        declare(dataset, syntax)
+        made.append(Encoded(ObjectForm.DERIVED, dataset, partial(pixels, k)))
+    return made
 
 
-def _slice(case: Case, result: ImageResult, k: int, slope: str, intercept: str) -> Dataset:
+def _header(case: Case, result: ImageResult, k: int, slope: str, intercept: str) -> Dataset:
     source, image = case.source.datasets[k], case.headers.images[k]
     dataset = start(case, ObjectForm.DERIVED, text_value(source, "Modality"), str(k + 1))
     kept = _kept(source)
@@ -77,9 +90,12 @@ def _slice(case: Case, result: ImageResult, k: int, slope: str, intercept: str) 
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.Rows, dataset.Columns = result.voxels.shape[1:]
     dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
-    stored = np.rint((result.voxels[k].astype(np.float64) - float(intercept)) / float(slope))
-    dataset.PixelData = np.clip(stored, -32768, 32767).astype("<i2").tobytes()
     return dataset
+
+
+def _stored(voxels: FloatArray, slope: float, intercept: float) -> npt.NDArray[np.int16]:
+    stored = np.rint((voxels.astype(np.float64) - intercept) / slope)
+    return np.clip(stored, -32768, 32767).astype(np.int16)
 
 
 def _kept(source: Dataset) -> list[str]:

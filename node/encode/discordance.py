@@ -14,12 +14,12 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from engines.types import Code
+from engines.types import LATERALITIES, Code
 from node.domain import derived_uid
 from node.encode.document import Author, Reference, mark_document
 from node.encode.identity import identity
 from node.encode.items import code_content, comprehensive_sr, contained, text_content
-from node.terminology import ALGORITHM_NAME, CONCLUSION, FINDING, LATERALITIES, LATERALITY
+from node.terminology import ALGORITHM_NAME, CONCLUSION, FINDING, LATERALITY
 
 SERIES_NUMBER = 981
 """Added to `results.series_number_base`."""

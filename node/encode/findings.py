@@ -15,7 +15,7 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from engines.types import Code
+from engines.types import LATERALITIES, Code
 from nlp.types import Experiencer, Finding, Presence, Report, Temporality
 from node.domain import derived_uid
 from node.encode.document import Author, Reference, mark_document
@@ -39,7 +39,6 @@ from node.terminology import (
     FINDING_SITE,
     FINDINGS,
     INDETERMINATE,
-    LATERALITIES,
     LATERALITY,
     PRESENCE,
     PRESENT,

@@ -15,15 +15,15 @@ from engines.types import SegmentationResult
 from node.domain import ObjectForm
 from node.encode.capture import complete_capture
 from node.encode.case import Case, found_labels
+from node.encode.compression import declare, pixel_data, usable_syntax
 from node.encode.encoded import Encoded
 from node.encode.pen import AMBER, Pen
 from node.encode.reference import references, start
-from node.encode.stream import native
 from node.encode.view import RGB, axis_marks, draw, fit, slice_view, window_of
 
 _SIDE = 512
 _FRAMES = 120
-"""At most, unless the destination takes fewer: 94 MB."""
+"""At most, unless the destination takes fewer: 94 MB where they are not compressed."""
 
 
 def write_frames(case: Case, result: SegmentationResult) -> list[Encoded]:
@@ -42,9 +42,11 @@ def write_frames(case: Case, result: SegmentationResult) -> list[Encoded]:
     dataset.FrameLabelVector = [f"slice {k + 1}" for k in slices]
     dataset.RecognizableVisualFeatures = "NO"
     size = 3 * rows * columns * len(slices)
+    syntax = usable_syntax(case.packing.transfer_syntax_uid)
+    declare(dataset, syntax)
 
     def tail() -> Iterable[bytes]:
-        return native(_frames(case, result, slices, (columns, rows)), size)
+        return pixel_data(_frames(case, result, slices, (columns, rows)), size, syntax)
 
     return [Encoded(ObjectForm.SC_MULTIFRAME, dataset, tail)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
@@ -25,7 +26,6 @@ from node.encode.telling import largest_slices
 from node.encode.text import numbers, text_value
 from node.encode.view import window_of
 
-_LAYER = "AI UNVERIFIED"
 _MOST_LOOPS = 24
 """Of one label on one slice: more is noise, and viewers draw every point."""
 
@@ -57,35 +57,45 @@ def write_presentation(case: Case, result: BuiltInResult) -> list[Encoded]:
     dataset.ReferencedSeriesSequence = [series]
     dataset.DisplayedAreaSelectionSequence = [_displayed_area(case)]
     dataset.GraphicAnnotationSequence = list(_annotations(case, result, slices))
-    layer = Dataset()
-    layer.GraphicLayer, layer.GraphicLayerOrder = _LAYER, 1
-    layer.GraphicLayerRecommendedDisplayGrayscaleValue = 0xFFFF
-    dataset.GraphicLayerSequence = [layer]
+    dataset.GraphicLayerSequence = [_layer(label) for label in found_labels(result)]
     dataset.SoftcopyVOILUTSequence = [_window(case, result)]
     dataset.PresentationLUTShape = "INVERSE" if _is_inverse(case) else "IDENTITY"
     return [Encoded(ObjectForm.PR, dataset)]
 
 
+def _layer(label: Label) -> Dataset:
+    """Make the layer of one label, in its colour (PS3.3 Section C.10.7)."""
+    layer = Dataset()
+    layer.GraphicLayer, layer.GraphicLayerOrder = _layer_name(label), label.value
+    layer.GraphicLayerDescription = f"{label.name}, AI, UNVERIFIED"[:64]
+    layer.GraphicLayerRecommendedDisplayGrayscaleValue = 0xFFFF
+    color = hd.color.CIELabColor.from_rgb(*label.color)
+    layer.GraphicLayerRecommendedDisplayCIELabValue = list(color.value)
+    return layer
+
+
+def _layer_name(label: Label) -> str:
+    return f"UNVERIFIED {label.value}"
+
+
 def _annotations(case: Case, result: SegmentationResult, slices: list[int]) -> Iterator[Dataset]:
+    """Give one annotation for each label on each slice: its layer has its colour."""
     named = largest_slices(result)
     for k in slices:
-        graphics, texts = [], []
+        image, frame = image_of(case, k)
         for label in found_labels(result):
             if not result.slice_counts[k, label.value]:
                 continue
             loops = border_loops(result.labelmap[k] == label.value)
             loops = sorted(loops, key=len, reverse=True)[:_MOST_LOOPS]
-            graphics += [_polyline(simplify(loop)) for loop in loops]
+            annotation = Dataset()
+            annotation.GraphicLayer = _layer_name(label)
+            numbers_of_frame = [] if frame is None else [frame]
+            annotation.ReferencedImageSequence = [reference(image, numbers_of_frame)]
+            annotation.GraphicObjectSequence = [_polyline(simplify(loop)) for loop in loops]
             if named[label.value] == k:
-                texts.append(_text(label, loops[0], result.labelmap.shape[1:]))
-        annotation = Dataset()
-        annotation.GraphicLayer = _LAYER
-        image, frame = image_of(case, k)
-        annotation.ReferencedImageSequence = [reference(image, [] if frame is None else [frame])]
-        annotation.GraphicObjectSequence = graphics
-        if texts:
-            annotation.TextObjectSequence = texts
-        yield annotation
+                annotation.TextObjectSequence = [_text(label, loops[0], result.labelmap.shape[1:])]
+            yield annotation
 
 
 def _polyline(points: Polygon) -> Dataset:

@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian
 
 from engines.types import LabelArray, SegmentationResult
 from node.domain import ObjectForm
 from node.encode.case import Case
+from node.encode.compression import pixel_data, usable_syntax
 from node.encode.encoded import Encoded
 from node.encode.frames import Frame, functional_groups
 from node.encode.seg_header import segmentation_header
 from node.encode.segments import Instance, instances
-from node.encode.stream import bits, native, run_lengths
+from node.encode.stream import bits
 from node.errors import PermanentError
 from node.terminology import SEGMENTATION
 
-_COMPRESSED = {RLELossless, DeflatedExplicitVRLittleEndian}
 MAXIMUM_FRACTIONAL_VALUE = 255
 
 
 def write_segmentation(case: Case, result: SegmentationResult) -> list[Encoded]:
-    """Encode the labels that were found, one binary segment each.
+    """Encode the labels that were found, one binary segment each, never compressed.
+
+    RLE is not for single bits (PS3.5 Section G.2), JPEG 2000 makes little less of them.
 
     Parameters
     ----------
@@ -133,11 +135,10 @@ def _compressed(
     planes: Callable[[], Iterator[LabelArray]],
 ) -> Encoded:
     """Put frames of one byte per pixel into the transfer syntax that the packing asks for."""
-    wanted = case.packing.transfer_syntax_uid
-    syntax = wanted if wanted in _COMPRESSED else ExplicitVRLittleEndian
+    syntax = usable_syntax(case.packing.transfer_syntax_uid)
 
     def pixels() -> Iterator[bytes]:
-        return run_lengths(planes()) if syntax == RLELossless else native(planes(), size)
+        return pixel_data(planes(), size, syntax)
 
     return _encoded(case, instance, frames, syntax, pixels)
 

@@ -15,10 +15,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
-from pydicom.pixels.encoders.base import RLELosslessEncoder
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from engines.types import BoolArray, FloatArray, LabelArray
+from engines.types import Array, BoolArray, FloatArray
 from node.errors import PermanentError
 
 _SEQUENCE = struct.Struct("<HH2sHI")
@@ -28,9 +27,6 @@ _PIXEL_DATA = (0x7FE0, 0x0010)
 _FLOAT_PIXEL_DATA = (0x7FE0, 0x0008)
 _MOST = 0xFFFFFFFE
 _UNDEFINED = 0xFFFFFFFF
-_LONGEST_RUN = 128
-_RLE_HEADER = struct.pack("<16I", 1, 64, *[0] * 14)
-"""One segment, that begins right after the header (PS3.5 Section G.5)."""
 _BITS_TOGETHER = 8
 """Frames packed at a time: eight of any size end at a whole byte."""
 
@@ -120,11 +116,11 @@ def bits(masks: Iterable[BoolArray], frames: int, pixels: int) -> Iterator[bytes
     yield b"\0" * (length % 2)
 
 
-def native(planes: Iterable[LabelArray], length: int) -> Iterator[bytes]:
-    """Encode PixelData of one byte per pixel, `length` in all."""
-    yield _pixel_data(b"OB", length)
-    for plane in planes:
-        yield plane.tobytes()
+def native(frames: Iterable[Array], length: int, bits_allocated: int) -> Iterator[bytes]:
+    """Encode PixelData of 8 or 16 bits for a sample, little endian, `length` bytes in all."""
+    yield _pixel_data(b"OB" if bits_allocated == 8 else b"OW", length)
+    for frame in frames:
+        yield frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
     yield b"\0" * (length % 2)
 
 
@@ -135,52 +131,15 @@ def float_pixels(planes: Iterable[FloatArray], values: int) -> Iterator[bytes]:
         yield plane.astype("<f4", copy=False).tobytes()
 
 
-def run_lengths(planes: Iterable[LabelArray]) -> Iterator[bytes]:
-    """Encode PixelData of one byte per pixel in RLE Lossless (PS3.5 Annex G).
+def encapsulated(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Encode PixelData of compressed frames, each of even length (PS3.5 Section A.4).
 
-    The offset table is empty, so that no frame has to wait for the last (PS3.5 Section A.4).
+    The offset table is empty, so that no frame has to wait for the last.
     """
     yield _SEQUENCE.pack(*_PIXEL_DATA, b"OB", 0, _UNDEFINED) + _ITEM.pack(0xFFFE, 0xE000, 0)
-    for plane in planes:
-        yield item(_RLE_HEADER + _packed_bytes(plane))
+    for frame in frames:
+        yield item(frame)
     yield _ITEM.pack(0xFFFE, 0xE0DD, 0)
-
-
-def _packed_bytes(plane: LabelArray) -> bytes:
-    """Encode one segment (PS3.5 Section G.3.1), padded to even length; no run crosses a row.
-
-    Every run becomes two bytes: a label map consists of long ones, and this is all arrays.
-    Where it does not, a general encoder makes less of it.
-    """
-    flat = plane.reshape(-1)
-    starts = np.empty(flat.size, dtype=np.bool_)
-    starts[0] = True
-    np.not_equal(flat[1:], flat[:-1], out=starts[1:])
-    starts.reshape(plane.shape)[:, ::_LONGEST_RUN] = True
-    first = np.flatnonzero(starts)
-    if 2 * len(first) > flat.size // 2:
-        return _library_packed(plane)
-    lengths = np.diff(first, append=flat.size)
-    packed = np.empty((len(first), 2), dtype=np.uint8)
-    packed[:, 0] = np.where(lengths == 1, 0, 257 - lengths)
-    packed[:, 1] = flat[first]
-    return packed.tobytes()
-
-
-def _library_packed(plane: LabelArray) -> bytes:
-    frame = RLELosslessEncoder.encode(
-        plane.tobytes(),
-        rows=plane.shape[0],
-        columns=plane.shape[1],
-        samples_per_pixel=1,
-        bits_allocated=8,
-        bits_stored=8,
-        pixel_representation=0,
-        photometric_interpretation="MONOCHROME2",
-        number_of_frames=1,
-    )
-    body = frame[len(_RLE_HEADER) :]
-    return body + b"\0" * (len(body) % 2)
 
 
 def _pixel_data(vr: bytes, length: int, tag: tuple[int, int] = _PIXEL_DATA) -> bytes:

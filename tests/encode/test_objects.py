@@ -102,6 +102,30 @@ def test_a_presentation_state_outlines_labels_and_names_each_once(source_of):
     assert (ds.RescaleSlope, ds.RescaleIntercept) == (1, -1024)
 
 
+def test_each_label_of_a_presentation_state_has_a_layer_in_its_colour(source_of):
+    source = source_of("ct")
+    result = lungs(source)
+    (ds,) = written(result, source, ObjectForm.PR)
+    (seg,) = written(result, source, ObjectForm.SEG_BINARY)
+
+    colours = {
+        layer.GraphicLayer: list(layer.GraphicLayerRecommendedDisplayCIELabValue)
+        for layer in ds.GraphicLayerSequence
+    }
+    assert list(colours.values()) == [
+        list(segment.RecommendedDisplayCIELabValue) for segment in seg.SegmentSequence
+    ]
+    named = {
+        text.UnformattedTextValue: colours[annotation.GraphicLayer]
+        for annotation in ds.GraphicAnnotationSequence
+        for text in annotation.get("TextObjectSequence", [])
+    }
+    assert named == {
+        f"{segment.SegmentLabel} (AI, unverified)": list(segment.RecommendedDisplayCIELabValue)
+        for segment in seg.SegmentSequence
+    }
+
+
 def test_a_presentation_state_of_unequal_slopes_is_not_written(source_of):
     source = source_of("ct")
     source.datasets[1].RescaleSlope = "2"

@@ -51,7 +51,7 @@ def test_the_capture_says_that_it_is_made_and_annotated(source_of):
     source = source_of("DX")
     (one,) = encode(lungs(source), source, make_context(source, kinds=(ResultKind.SC,)))
 
-    ds = one.dataset
+    ds = one.read()
     assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "OTHER"]
     assert (ds.BurnedInAnnotation, ds.ConversionType) == ("YES", "WSD")
     assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == source.datasets[0].SOPInstanceUID

@@ -8,15 +8,24 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 
 from node.domain import ObjectForm, Packing
 from node.encode.base import encode
-from node.encode.stream import run_lengths
 from node.errors import PermanentError
 from tests.encode.conftest import LEFT, OBLIQUE, RIGHT, lungs, make_context
 
-SYNTAXES = [ExplicitVRLittleEndian, RLELossless, DeflatedExplicitVRLittleEndian]
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    RLELossless,
+    JPEG2000Lossless,
+    DeflatedExplicitVRLittleEndian,
+]
 
 
 def label_map(ds, source):
@@ -72,20 +81,6 @@ def test_the_syntax_changes_no_uid(source_of):
     assert len(uids) == 1
 
 
-@pytest.mark.parametrize("columns", [1, 7, 127, 128, 129, 300])
-def test_run_lengths_of_any_picture_are_decoded_to_it(columns):
-    random = np.random.default_rng(columns)
-    noise = random.integers(0, 3, (5, columns), dtype=np.uint8)
-    planes = [noise, np.zeros_like(noise), noise // 2, np.repeat(noise[:1], 5, axis=0)]
-    from pydicom.encaps import generate_frames
-    from pydicom.pixels.decoders.rle import _rle_decode_frame
-
-    encoded = b"".join(run_lengths(planes))[12:]
-    frames = list(generate_frames(encoded, number_of_frames=len(planes)))
-    for plane, frame in zip(planes, frames, strict=True):
-        assert bytes(_rle_decode_frame(frame, 5, columns, 1, 8)) == plane.tobytes()
-
-
 def test_frames_and_functional_groups_are_never_in_memory_together(source_of):
     source = source_of("ct", slices=40, rows=128, columns=128)
     (one,) = encode(lungs(source), source, make_context(source), [ObjectForm.SEG_BINARY])
@@ -94,7 +89,18 @@ def test_frames_and_functional_groups_are_never_in_memory_together(source_of):
     assert max(pieces) < sum(pieces) / 8
 
 
-def test_fractions_are_the_probabilities(source_of):
+def test_binary_segments_are_never_compressed(source_of):
+    source = source_of("ct")
+    for syntax in SYNTAXES:
+        packing = Packing(transfer_syntax_uid=syntax)
+        (one,) = encode(
+            lungs(source), source, make_context(source), [ObjectForm.SEG_BINARY], packing=packing
+        )
+        assert one.read().file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name)
+def test_fractions_are_the_probabilities(syntax, source_of):
     source = source_of("ct")
     result = lungs(source)
     probabilities = np.stack(
@@ -102,9 +108,13 @@ def test_fractions_are_the_probabilities(source_of):
     )
     probabilities[:, 3, 8, 4] = 60
     result = dataclasses.replace(result, probabilities=probabilities)
-    (one,) = encode(result, source, make_context(source), [ObjectForm.SEG_FRACTIONAL])
+    packing = Packing(transfer_syntax_uid=syntax)
+    (one,) = encode(
+        result, source, make_context(source), [ObjectForm.SEG_FRACTIONAL], packing=packing
+    )
     ds = one.read()
 
+    assert ds.file_meta.TransferSyntaxUID == syntax
     assert (ds.SegmentationType, ds.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     seg = hd.seg.Segmentation.from_dataset(ds)
     pixels = seg.get_pixels_by_source_instance(

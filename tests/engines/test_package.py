@@ -13,6 +13,7 @@ import yaml
 from engines.checks import checks, verify
 from engines.errors import PackageError
 from engines.package import load_package, manifest_json_schema
+from engines.types import Code
 from tests.engines import builders
 
 
@@ -49,6 +50,23 @@ def test_a_package_knows_its_name_version_model_and_labels(folder):
     (label,) = package.labels
     assert (label.value, label.name, label.color) == (1, "lung", (120, 180, 240))
     assert (label.type.scheme, label.type.value, label.type.meaning) == ("SCT", "39607008", "Lung")
+
+
+def test_a_label_knows_its_site_and_side(tmp_path):
+    lung = {**builders.LUNG, "site": ["SCT", "45653009", "Upper lobe of lung"]}
+    content = builders.manifest(postprocess__labels={1: {**lung, "laterality": "left"}})
+    folder = builders.write_package(tmp_path / "t", content, builders.network())
+    (label,) = load_package(folder).labels
+
+    assert label.site == Code("45653009", "SCT", "Upper lobe of lung")
+    assert label.laterality == Code("7771000", "SCT", "Left")
+
+
+def test_a_side_without_a_site_is_refused(tmp_path):
+    content = builders.manifest(postprocess__labels={1: {**builders.LUNG, "laterality": "left"}})
+    folder = builders.write_package(tmp_path / "t", content, builders.network())
+    (line,) = refused(folder)
+    assert "postprocess.labels.1.laterality" in line
 
 
 def test_the_digest_changes_with_the_manifest_and_not_with_the_place(folder, tmp_path):

@@ -71,7 +71,8 @@ def _study(images: list[Dataset], source: Source, lungs: BoolArray) -> Study:
     result = SegmentationResult(labelmap, (RIGHT, LEFT), tuple(_measured(labelmap, source)))
     possible = possible_forms(result, source)
     forms = [form for form in FOR_OHIF if form in possible]
-    encoded = encode(result, source, make_context(source), forms)
+    packing = BUILT_IN["ohif"].packing
+    encoded = encode(result, source, make_context(source), forms, packing=packing)
     results = {one.form: _read(b"".join(one.chunks())) for one in encoded}
     return Study(str(images[0].StudyInstanceUID), images, results)
 

@@ -8,6 +8,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    JPEG2000Lossless,
     RLELossless,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -259,10 +260,11 @@ def test_two_destinations_get_their_own_forms_from_one_inference(open_node):
     assert len([row for row in node.ledger.steps(uid, 1) if row.step == "infer"]) == 1
 
 
-def test_compressed_pixels_are_decoded_for_a_destination_that_takes_none(tmp_path):
-    (ds,) = ct_series(slices=1)
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=lambda uid: uid.name)
+def test_compressed_pixels_are_decoded_for_a_destination_that_takes_none(syntax, tmp_path):
+    (ds,) = ct_series(slices=1, rows=64, columns=64)
     plain = ds.pixel_array.copy()
-    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.compress(syntax, generate_instance_uid=False)
     (path,) = write([ds], tmp_path)
     found = {}
     with peer(transfer_syntaxes=["1.2.840.10008.1.2.1"]) as pacs:
@@ -271,4 +273,5 @@ def test_compressed_pixels_are_decoded_for_a_destination_that_takes_none(tmp_pat
 
         assert found[path].state is DELIVERED
         assert (pacs.stored[0].pixel_array == plain).all()
-    assert dcmread(path).file_meta.TransferSyntaxUID == RLELossless
+        assert pacs.stored[0].SOPInstanceUID == ds.SOPInstanceUID
+    assert dcmread(path).file_meta.TransferSyntaxUID == syntax
