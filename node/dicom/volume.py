@@ -133,6 +133,6 @@ def _each(fill: Callable[[int], bool], slices: int) -> list[bool]:
     with ThreadPoolExecutor(THREADS, thread_name_prefix="slices") as pool:
         try:
             return list(pool.map(fill, range(slices)))
-        except BaseException:
+        except BaseException:  # what has not begun would decode a series nobody reads any more
             pool.shutdown(wait=True, cancel_futures=True)
             raise

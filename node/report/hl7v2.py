@@ -103,7 +103,7 @@ def read_message(content: bytes) -> Message:
     try:
         parsed = hl7.parse(text)
         msh = parsed.segment("MSH")
-    except Exception as error:
+    except Exception as error:  # python-hl7 raises whatever its indexing runs into
         raise ReportError("the message cannot be split into segments") from error
     return Message(
         sending_application=_component(msh, 3),

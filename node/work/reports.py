@@ -122,7 +122,7 @@ class ReportDesk:
     def _look_at_one(self, study_instance_uid: str, revision: int) -> None:
         try:
             self._studies.look_at(study_instance_uid, revision, self._clock())
-        except Exception as error:
+        except Exception as error:  # one report must not stop those behind it
             if worth_retrying(error):
                 raise
             problem = _problem(error, "look at study")
@@ -195,7 +195,7 @@ class ReportDesk:
         began = time.perf_counter()
         try:
             compared = self._comparing.compare(row, self._clock())
-        except Exception as error:
+        except Exception as error:  # one report must not stop those behind it
             if worth_retrying(error):
                 raise
             problem = _problem(error, "compare reports")
@@ -215,7 +215,7 @@ class ReportDesk:
         began = time.perf_counter()
         try:
             action()
-        except Exception as error:
+        except Exception as error:  # one report must not stop those behind it
             if worth_retrying(error):
                 raise
             self._fail(row, _problem(error, step))
