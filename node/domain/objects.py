@@ -131,9 +131,9 @@ class Packing:
         Of one Segmentation; where a result has more, its segments are spread over several
         instances of one series. A single segment is never split. None: no limit.
     transfer_syntax_uid
-        For the frames of label maps, fractional segments and multi-frame captures: Explicit
-        VR Little Endian, RLE Lossless or Deflated; what cannot be written in it is written
-        in Explicit VR Little Endian. It does not change any UID.
+        For the frames of label maps, fractional segments, captures and derived images:
+        Explicit VR Little Endian, RLE Lossless, JPEG 2000 Lossless or Deflated; what cannot be
+        written in it is written in Explicit VR Little Endian. It does not change any UID.
     """
 
     max_frames: int | None = None
