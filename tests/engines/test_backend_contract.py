@@ -183,15 +183,15 @@ def test_closing_gives_the_memory_back(backend, device, tmp_path):
     package = builders.package(tmp_path / "heavy", model=heavy())
     process, size = psutil.Process(), package.model_path.stat().st_size
     held = []
-    for _ in range(8):
+    for _ in range(12):
         session = backend.load(package, device=device)
         session.run({"image": builders.noise(1, 1, 2, 2, 2)})
         session.close()
         del session
         gc.collect()
         held.append(process.memory_info().rss)
-    # Allocators keep some, now more and now less; a model that stays would be there five times.
-    assert min(held[-3:]) - min(held[:3]) < 3 * size
+    # Allocators keep some, now more and now less; a model that stays would be there nine times.
+    assert min(held[-3:]) - min(held[:3]) < 5 * size
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="a machine of one's own may lack an extra")
