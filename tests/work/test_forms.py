@@ -154,6 +154,24 @@ def test_a_segmentation_that_is_not_taken_is_replaced_by_a_picture_and_recorded(
     assert node.revision(uid).state is StudyState.DONE
 
 
+def test_a_label_map_that_is_not_taken_arrives_as_binary_segments(open_node):
+    profiles = {"ours": {"seg": ["SEG_LABELMAP", "SEG_BINARY"], "transfer_syntax": "rle"}}
+    with peer(sop_classes=[SegmentationStorage]) as pacs:
+        node = open_node(port=pacs.port, pacs={"profile": "ours"}, profiles=profiles)
+        uid = node.complete(ct_series())
+        node.make(uid)
+        node.deliver()
+
+        (segmentation,) = pacs.stored
+    assert segmentation.SegmentationType == "BINARY"
+    states = {row.sop_class_uid: row.state for row in node.ledger.deliveries(uid, 1)}
+    assert states == {
+        ObjectForm.SEG_LABELMAP.sop_class_uid: REPLACED,
+        SegmentationStorage: DELIVERED,
+    }
+    assert node.revision(uid).state is StudyState.DONE
+
+
 def test_the_next_study_is_written_in_the_form_that_is_taken(open_node):
     with peer(sop_classes=NO_SEG) as pacs:
         node = open_node(port=pacs.port)
