@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from node.domain import MANUFACTURER
 from node.encode.identity import TYPE_2, element
-from node.encode.marking import CHARACTER_SET, code_item, local_time
+from node.encode.marking import CHARACTER_SET, code_item, mark_times
 from node.encode.seg_header import concept
 from node.terminology import ENGLISH, PROCESSING_EQUIPMENT
 
@@ -97,10 +97,7 @@ def mark_document(
     words = f"{author.prefix} {description} UNVERIFIED".replace("\\", "/")
     dataset.add(element("SeriesDescription", words[:_LONG_STRING]))
     _mark_equipment(dataset, author)
-    moment = local_time(identity, made_at)
-    for name in ("InstanceCreation", "Series", "Content"):
-        setattr(dataset, f"{name}Date", moment.strftime("%Y%m%d"))
-        setattr(dataset, f"{name}Time", moment.strftime("%H%M%S"))
+    mark_times(dataset, identity, made_at)
     node = Dataset()
     node.PurposeOfReferenceCodeSequence = [code_item(PROCESSING_EQUIPMENT)]
     _mark_equipment(node, author)
@@ -113,14 +110,14 @@ def mark_document(
     dataset.ContributingEquipmentSequence = [node]
 
 
-def device_observer(author: Author) -> hd.sr.ContentSequence:
-    """Observation context of a document (TID 1002, TID 1004): this installation."""
+def device_observer(device_uid: str, serial_number: str) -> hd.sr.ObserverContext:
+    """Device observer (TID 1002, TID 1004): an installation of the node."""
     identifying = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=author.device_uid,
+        uid=device_uid,
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=MANUFACTURER,
-        serial_number=author.device_serial_number,
+        serial_number=serial_number,
     )
     return hd.sr.ObserverContext(
         observer_type=hd.sr.CodedConcept("121007", "DCM", "Device"),

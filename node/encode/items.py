@@ -71,7 +71,9 @@ def comprehensive_sr(
     if not evidence:
         raise PermanentError("the study has no instance that a document could refer to")
     root = hd.sr.ContainerContentItem(name=concept(title))
-    root.ContentSequence = hd.sr.ContentSequence([*language(), *device_observer(author), *items])
+    root.ContentSequence = hd.sr.ContentSequence(
+        [*language(), *device_observer(author.device_uid, author.device_serial_number), *items]
+    )
     previous = [] if predecessor is None else [predecessor]
     dataset: Dataset = hd.sr.ComprehensiveSR(
         evidence=evidence,

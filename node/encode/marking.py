@@ -134,7 +134,7 @@ def mark(dataset: Dataset, headers: Headers, context: ResultContext, series: Ser
         dataset.InstanceNumber = 1
     dataset.add(element("SeriesDescription", series.description))
     _mark_equipment(dataset, headers, context)
-    _mark_times(dataset, headers.identity, context.made_at)
+    mark_times(dataset, headers.identity, context.made_at)
     dataset.ContributingEquipmentSequence = _contributions(headers, context)
 
 
@@ -166,7 +166,8 @@ def local_time(identity: Dataset, made_at: datetime) -> datetime:
     return made_at.astimezone(timezone(shift))
 
 
-def _mark_times(dataset: Dataset, identity: Dataset, made_at: datetime) -> None:
+def mark_times(dataset: Dataset, identity: Dataset, made_at: datetime) -> None:
+    """Write the one time of an object, in the time zone of its identity, wherever it belongs."""
     moment = local_time(identity, made_at)
     date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     has_content = dataset.get("Modality") not in _WITHOUT_CONTENT_DATE

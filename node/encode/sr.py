@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from engines.types import ClassificationResult, SegmentationResult
 from node.domain import MANUFACTURER, ObjectForm
 from node.encode.case import Case, found_labels, missing_labels
-from node.encode.document import Reference, as_evidence
+from node.encode.document import Reference, as_evidence, device_observer
 from node.encode.encoded import Encoded
 from node.encode.forms import is_projection
 from node.encode.groups import Group, absent_groups, classification_group, segment_groups
@@ -93,7 +93,11 @@ def _write(
     words: str = "",
 ) -> Encoded:
     report = hd.sr.MeasurementReport(
-        observation_context=hd.sr.ObservationContext(observer_device_context=_observer(case)),
+        observation_context=hd.sr.ObservationContext(
+            observer_device_context=device_observer(
+                case.context.device_uid, case.context.device_serial_number
+            )
+        ),
         procedure_reported=concept(procedure_reported(case.source.volume.modality)),
         imaging_measurements=list(groups),
         title=hd.sr.CodedConcept("126000", "DCM", "Imaging Measurement Report"),
@@ -124,20 +128,6 @@ def _write(
         previous_versions=as_evidence(case.context.study_instance_uid, earlier) or None,
     )
     return Encoded(form, dataset)
-
-
-def _observer(case: Case) -> hd.sr.ObserverContext:
-    """Device observer (TID 1004): this installation of the node."""
-    return hd.sr.ObserverContext(
-        observer_type=hd.sr.CodedConcept("121007", "DCM", "Device"),
-        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
-            uid=case.context.device_uid,
-            name=MANUFACTURER,
-            manufacturer_name=MANUFACTURER,
-            model_name=MANUFACTURER,
-            serial_number=case.context.device_serial_number,
-        ),
-    )
 
 
 def _add_library_and_comment(root: Dataset, case: Case, words: str) -> None:

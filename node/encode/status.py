@@ -205,7 +205,7 @@ def _root(account: StudyAccount, author: Author) -> hd.sr.ContainerContentItem:
     root.ContentSequence = hd.sr.ContentSequence(
         [
             *language(),
-            *device_observer(author),
+            *device_observer(author.device_uid, author.device_serial_number),
             _code(SUMMARY_OF_ANALYSES, account.summary),
             _text(f"Study revision {account.revision}: {account.complete_reason}"),
             *(_run(run) for run in account.runs),

@@ -15,7 +15,7 @@ from node import __version__
 from node.config.model import Config
 from node.dicom.file import read_header
 from node.dicom.header import lenient
-from node.domain import Artifact, ObjectForm, PlannedRun, ResultKind, Standing
+from node.domain import Artifact, Instance, ObjectForm, PlannedRun, ResultKind, Standing
 from node.encode.document import Author, Reference
 from node.encode.encoded import Encoded
 from node.encode.status import StudyAccount, status_reference, write_status
@@ -75,11 +75,11 @@ class StatusReports:
         choices = self._choices(revisions[-1])
         if not choices:
             return
-        account = self._account(revisions)
+        account, header = self._opened(revisions)
         artifacts = []
         for form in dict.fromkeys(choice.form for choice in choices.values()):
             remarks = {n: choice.remark for n, choice in choices.items() if choice.form is form}
-            artifacts.append(self._written(account, revisions[-1], form, remarks))
+            artifacts.append(self._written(account, header, revisions[-1], form, remarks))
         self._ledger.record_artifacts(artifacts, STATUS, self._clock())
 
     def replace(self, row: DeliveryRow, reason: str) -> bool:
@@ -101,9 +101,8 @@ class StatusReports:
             return False
         revisions = self._revisions(row.study_instance_uid, made.revision)
         remark = Choice(form, made.form or ObjectForm.STATUS, reason).remark
-        written = self._written(
-            self._account(revisions), revisions[-1], form, {row.destination: remark}
-        )
+        account, header = self._opened(revisions)
+        written = self._written(account, header, revisions[-1], form, {row.destination: remark})
         replaced = Replaced(row.sop_instance_uid, written.sop_instance_uid, reason)
         self._ledger.replacements.record(
             [replaced], row.destination, [written], STATUS, row.revision, now
@@ -120,24 +119,27 @@ class StatusReports:
         rows = self._index.revisions(study_instance_uid)
         return [row for row in rows if row.revision <= revision]
 
-    def _account(self, revisions: Sequence[RevisionRow]) -> StudyAccount:
+    def _opened(self, revisions: Sequence[RevisionRow]) -> tuple[StudyAccount, Dataset]:
+        """Account for the last of some revisions; and a header that names its patient."""
         row = revisions[-1]
         made = self._made(row.study_instance_uid)
         steps = self._ledger.steps(row.study_instance_uid, row.revision)
         instances = self._index.study_instances(row.study_instance_uid)
         account = account_of(revisions, steps, made, instances)
-        return replace(account, predecessor=_predecessor(account, made.get(STATUS, ())))
+        account = replace(account, predecessor=_predecessor(account, made.get(STATUS, ())))
+        return account, self._header(instances)
 
     def _written(
         self,
         account: StudyAccount,
+        header: Dataset,
         row: RevisionRow,
         form: ObjectForm,
         remarks: Mapping[str, str],
     ) -> Artifact:
         """Write one form as a file; the destinations are those of the remarks."""
         study_instance_uid, revision = account.study_instance_uid, account.revision
-        dataset = _WRITERS[form](account, self._header(study_instance_uid), self._author(row))
+        dataset = _WRITERS[form](account, header, self._author(row))
         content = b"".join(Encoded(form, dataset).chunks())
         name = f"{form.lower().replace('_', '-')}-{account.instance_number}.dcm"
         path = f"{study_folder(study_instance_uid, revision)}/{name}"
@@ -185,8 +187,7 @@ class StatusReports:
             )
         return dict(made)
 
-    def _header(self, study_instance_uid: str) -> Dataset:
-        instances = self._index.study_instances(study_instance_uid)
+    def _header(self, instances: Sequence[Instance]) -> Dataset:
         used = [one for one in instances if one.standing is Standing.USED] or list(instances)
         first = min(used, key=lambda one: one.sop_instance_uid)
         with lenient():

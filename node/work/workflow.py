@@ -122,8 +122,11 @@ class Flow:
 
     def enqueue_study(self, study_instance_uid: str, revision: int) -> None:
         """Enqueue a revision; it is enqueued only once however often this is called."""
+        workflow_id = f"study/{study_instance_uid}/r{revision}"
+        if DBOS.get_workflow_status(workflow_id) is not None:
+            return  # its place is a draft of its plan: not for every study at every reconciliation
         place = SetEnqueueOptions(priority=self._place(study_instance_uid, revision))
-        with SetWorkflowID(f"study/{study_instance_uid}/r{revision}"), place:
+        with SetWorkflowID(workflow_id), place:
             DBOS.enqueue_workflow(STUDIES, self._study, study_instance_uid, revision)
 
     def _place(self, study_instance_uid: str, revision: int) -> int:
