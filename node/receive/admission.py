@@ -9,7 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from node.config.model import Peer
+
+log = structlog.get_logger(__name__)
 
 CALLED_AE_TITLE_NOT_RECOGNIZED: Final = (1, 1, 7)
 CALLING_AE_TITLE_NOT_RECOGNIZED: Final = (1, 1, 3)
@@ -151,29 +155,39 @@ class Addresses:
     ----------
     monotonic
         Seconds of a clock that never goes back.
+    look_up
+        Gives the addresses of a host; raises OSError or UnicodeError if it cannot.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        look_up: Callable[[str], frozenset[str]] | None = None,
+    ) -> None:
         self._monotonic = monotonic
+        self._look_up = look_up or _look_up
         self._lock = threading.Lock()
         self._found: dict[str, tuple[float, frozenset[str]]] = {}
 
     def of(self, host: str) -> frozenset[str]:
-        """Addresses of a host; an IP address is its own."""
+        """Addresses of a host; an IP address is its own, and an unknown host has none.
+
+        While the resolver is away a host keeps the addresses it had.
+        """
         now = self._monotonic()
         with self._lock:
             looked_up, addresses = self._found.get(host, (now, frozenset()))
             if addresses and now - looked_up < ADDRESSES_KEPT_S:
                 return addresses
-        addresses = _look_up(host)
+        try:
+            addresses = self._look_up(host)
+        except (OSError, UnicodeError) as error:
+            log.warning("peer.not_looked_up", host=host, error=type(error).__name__)
         with self._lock:
             self._found[host] = (now, addresses)
         return addresses
 
 
 def _look_up(host: str) -> frozenset[str]:
-    try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
-    except OSError:
-        return frozenset({host})
+    found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     return frozenset(str(entry[4][0]) for entry in found)

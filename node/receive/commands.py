@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from node.dimse import C_CANCEL_RQ, RESPONSE
+from node.dimse import C_CANCEL_RQ, N_ACTION_RQ, N_EVENT_REPORT_RQ, RESPONSE
 from node.dimse.command_set import (
+    ACTION_TYPE_ID,
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
     COMMAND_DATA_SET_TYPE,
     COMMAND_FIELD,
     ERROR_COMMENT,
+    EVENT_TYPE_ID,
     MESSAGE_ID,
     MESSAGE_ID_BEING_RESPONDED_TO,
     NO_DATA_SET,
@@ -30,6 +32,7 @@ MAX_COMMAND_BYTES: Final = 65536
 """Of a command set; the largest that the storage and verification services know has 300."""
 _MAX_COMMENT: Final = 64
 """Error Comment (0000,0902) has VR LO."""
+_TYPE_IDS: Final = {N_EVENT_REPORT_RQ: EVENT_TYPE_ID, N_ACTION_RQ: ACTION_TYPE_ID}
 
 
 class Command(NamedTuple):
@@ -46,6 +49,8 @@ class Command(NamedTuple):
     sop_instance_uid: str
     status: int = 0
     """Of a response."""
+    type_id: int = 0
+    """Of the event of an N-EVENT-REPORT, or the action of an N-ACTION; 0 if it has none."""
 
 
 def parse_command(command_set: bytes) -> Command:
@@ -69,6 +74,7 @@ def parse_command(command_set: bytes) -> Command:
                 values.get(AFFECTED_SOP_INSTANCE_UID) or values.get(REQUESTED_SOP_INSTANCE_UID, b"")
             ),
             number_of(values, STATUS) if field & RESPONSE else 0,
+            int.from_bytes(values.get(_TYPE_IDS.get(field, -1), b"")[:2], "little"),
         )
     except ValueError as error:
         raise ProtocolError(INVALID_PARAMETER, str(error)) from error

@@ -40,6 +40,7 @@ from node.dimse.commitment import (
     ALL_COMMITTED,
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
+    REQUEST_STORAGE_COMMITMENT,
     SOME_FAILED,
     event_information,
     read_report,
@@ -193,6 +194,11 @@ class CommitmentOperation:
             return Status.RESOURCE_LIMITATION, f"more than {MAX_INFORMATION_BYTES} bytes"
         if self._command.sop_instance_uid != PUSH_MODEL_INSTANCE:
             return Status.NO_SUCH_SOP_INSTANCE, "not the instance of the push model"
+        if self._command.field == N_EVENT_REPORT_RQ:
+            if self._command.type_id not in (ALL_COMMITTED, SOME_FAILED):
+                return Status.NO_SUCH_EVENT_TYPE, "not an event of the push model"
+        elif self._command.type_id != REQUEST_STORAGE_COMMITMENT:
+            return Status.NO_SUCH_ACTION_TYPE, "not an action of the push model"
         try:
             ds = self._data_set()
             if self._command.field == N_EVENT_REPORT_RQ:

@@ -13,10 +13,14 @@ class Status(IntEnum):
     """A fault of ours."""
     NO_SUCH_SOP_INSTANCE = 0x0112
     """Of storage commitment: not the well-known instance."""
+    NO_SUCH_EVENT_TYPE = 0x0113
+    """Of storage commitment: neither of the two events there are."""
     INVALID_ARGUMENT_VALUE = 0x0115
     """Of storage commitment: a report of an unknown transaction, or one that cannot be read."""
     SOP_CLASS_NOT_SUPPORTED = 0x0122
     """Another SOP class than the presentation context's."""
+    NO_SUCH_ACTION_TYPE = 0x0123
+    """Of storage commitment: not the one action there is."""
     UNRECOGNIZED_OPERATION = 0x0211
     """Neither C-STORE nor C-ECHO nor storage commitment."""
     RESOURCE_LIMITATION = 0x0213

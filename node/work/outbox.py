@@ -59,6 +59,7 @@ class Outbox:
         self._trial: str | None = None
         self._suspect: str | None = None
         self._leased_at: datetime | None = None
+        self._failed_at: datetime | None = None
         self._stopped = False
         self._news = Condition()
         self._news_count = 0
@@ -82,10 +83,15 @@ class Outbox:
             link.close()
 
     def give_up(self) -> None:
-        """Fail what has waited for `retry.give_up_after_h`."""
+        """Fail what had waited for `retry.give_up_after_h` when a try was last in vain.
+
+        What is too old because the node was off, or its clock jumped, is tried first.
+        """
         retry, now = self.destination.retry, self._means.clock()
+        if self._failed_at is None:
+            return
         reason = f"gave up after {retry.give_up_after_h:g} h"
-        before = given_up_before(retry, now)
+        before = given_up_before(retry, min(now, self._failed_at))
         while found := self._rows.give_up(
             self.name, reason, now, before=before, limit=GIVEN_UP_AT_ONCE
         ):
@@ -216,6 +222,7 @@ class Outbox:
             return
         now, next_try_at = self._means.clock(), None
         if outcome.state is DeliveryState.WAITING:
+            self._failed_at = now
             next_try_at = now + self._wait(row.attempts + 1)
         self._means.ledger.record_outcome(
             row.sop_instance_uid,
@@ -236,7 +243,7 @@ class Outbox:
         )
         if outcome.state is DeliveryState.WAITING:
             self._blame(row, outcome.reason)
-        elif outcome.status is not None:
+        elif outcome.status is not None or outcome.not_taken:
             self._answered(row)
 
     def _replaced(self, row: DeliveryRow, reason: str) -> bool:
@@ -275,6 +282,7 @@ class Outbox:
         with self._lock:
             now, retry, row = self._means.clock(), self.destination.retry, self._row
             self._page.clear()
+            self._failed_at = now
             if gate(row.failures, row.next_try_at, now, retry) is Gate.SHUT:
                 return  # another thread has found the same
             failures = row.failures + 1

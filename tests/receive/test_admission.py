@@ -8,8 +8,10 @@ import pytest
 
 from node.config.model import Peer
 from node.receive.admission import (
+    ADDRESSES_KEPT_S,
     STRANGERS_ANSWERED,
     STRANGERS_PER_S,
+    Addresses,
     Admission,
     Rejection,
     Strangers,
@@ -77,3 +79,58 @@ def test_a_stranger_is_answered_some_times_and_again_after_a_while():
 
     clock.now += STRANGERS_PER_S + 1
     assert strangers.answer("192.0.2.1")
+
+
+class Names:
+    """A resolver that knows one host, while it answers at all."""
+
+    def __init__(self) -> None:
+        self.answers = True
+        self.address = "192.0.2.7"
+        self.asked = 0
+
+    def __call__(self, host: str) -> frozenset[str]:
+        self.asked += 1
+        if not self.answers:
+            raise OSError(host)
+        return frozenset({self.address})
+
+
+def test_a_host_name_is_looked_up_again_after_a_while():
+    clock, names = Clock(), Names()
+    addresses = Addresses(clock, names)
+
+    assert addresses.of("pacs") == {"192.0.2.7"}
+    names.address = "192.0.2.8"
+    assert addresses.of("pacs") == {"192.0.2.7"}
+    clock.now += ADDRESSES_KEPT_S
+    assert addresses.of("pacs") == {"192.0.2.8"}
+
+
+def test_a_resolver_that_is_away_turns_no_peer_away_that_was_known():
+    clock, names = Clock(), Names()
+    addresses = Addresses(clock, names)
+    addresses.of("pacs")
+
+    names.answers = False
+    clock.now += ADDRESSES_KEPT_S
+    assert addresses.of("pacs") == {"192.0.2.7"}
+    assert addresses.of("pacs") == {"192.0.2.7"}
+    assert names.asked == 2
+
+
+def test_a_host_that_could_not_be_looked_up_is_looked_up_for_the_next_caller():
+    names = Names()
+    addresses = Addresses(Clock(), names)
+
+    names.answers = False
+    assert addresses.of("pacs") == set()
+    names.answers = True
+    assert addresses.of("pacs") == {"192.0.2.7"}
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64, "a..b"])
+def test_a_peer_whose_host_does_not_exist_is_rejected_and_not_an_error(host):
+    admission = Admission("WETREAD", (Peer(ae_title="CT1", host=host),), Clock())
+
+    assert isinstance(admission.admit("CT1", "192.0.2.7", ()), Rejection)

@@ -70,10 +70,13 @@ class Caller:
         )
         return answer.Status
 
-    def ask(self, transaction_uid, instances):
+    def ask(self, transaction_uid, instances, action_type=1):
         """The status of the answer."""
         answer, _ = self.association.send_n_action(
-            action_information(transaction_uid, instances), 1, PUSH_MODEL, PUSH_MODEL_INSTANCE
+            action_information(transaction_uid, instances),
+            action_type,
+            PUSH_MODEL,
+            PUSH_MODEL_INSTANCE,
         )
         return answer.Status
 
@@ -156,6 +159,25 @@ def test_every_report_gets_its_answer(door, information, instance, status):
     archive.release()
 
     assert proofs(door) == {1: Proof.AWAITED}
+
+
+def test_a_report_of_an_unknown_event_is_no_report(door):
+    transaction_uid = asked(door, 1)
+    archive = Caller(door.port, roles=AS_PROVIDER)
+
+    assert archive.report(event_information(transaction_uid, [reference(1)], {}), 3) == 0x0113
+    archive.release()
+
+    assert proofs(door) == {1: Proof.AWAITED}
+
+
+def test_an_unknown_action_is_refused(door):
+    peer = Caller(door.port, "PACS")
+
+    assert peer.ask("2.25.5", [reference(1)], action_type=2) == 0x0123
+    peer.release()
+
+    assert unreported(door, "PACS") == []
 
 
 def test_a_report_that_the_database_does_not_take_may_come_again(door):

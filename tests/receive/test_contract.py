@@ -135,9 +135,9 @@ LEGAL = {
         pdata(Pdv(CT, 2, BODY[3333:])),
     ],
     "reserved bits in the message control header": [
-        pdata(Pdv(CT, 3, store_request())),
-        pdata(Pdv(CT, 0, BODY[:10])),
-        pdata(Pdv(CT, 2, BODY[10:])),
+        pdata(Pdv(CT, 0xFF, store_request())),
+        pdata(Pdv(CT, 0xFC, BODY[:10])),
+        pdata(Pdv(CT, 0xFE, BODY[10:])),
     ],
 }
 

@@ -85,6 +85,7 @@ def test_a_delivery_is_given_up_after_its_hours_with_the_last_reason(open_node):
     assert set(states(node, uid).values()) == {DeliveryState.WAITING}
 
     node.clock.advance(seconds=1)
+    node.deliver()
     node.senders.mend()
 
     row = node.revision(uid)

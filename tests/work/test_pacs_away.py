@@ -246,6 +246,62 @@ def test_a_sop_class_that_is_not_accepted_fails_and_the_others_go(open_post):
     assert away(post) == 0
 
 
+def test_a_destination_that_is_back_and_takes_no_such_object_is_not_away_any_more(open_post):
+    with peer() as reserved:
+        port = reserved.port
+    post = open_post(port)
+    post.put(1)
+    post.deliver()
+    assert away(post) == 1
+    with peer(port=port, sop_classes=[CTImageStorage]):
+        post.clock.advance(seconds=10)
+        post.deliver()
+
+    assert post.states() == {1: FAILED}
+    assert away(post) == 0
+
+
+def test_what_waited_while_the_node_was_off_is_tried_before_it_is_given_up(open_post):
+    with peer() as reserved:
+        port = reserved.port
+    before = open_post(port)
+    before.put(1, 2)
+    before.deliver()
+    before.clock.advance(hours=100)
+    with peer(port=port) as pacs:
+        after = open_post(port, clock=before.clock)
+        after.senders.mend()
+        after.deliver()
+
+        assert numbers(pacs.stored) == [1, 2]
+
+
+def test_what_waited_while_the_node_was_off_is_given_up_when_it_was_tried_in_vain(open_post):
+    before = open_post(free_port())
+    before.put(1, 2)
+    before.deliver()
+    before.clock.advance(hours=100)
+    after = open_post(before.outbox().destination.port, clock=before.clock)
+    after.deliver()
+    after.senders.mend()
+
+    assert set(after.states().values()) == {FAILED}
+
+
+def test_a_clock_that_jumps_by_days_gives_nothing_up_before_it_was_tried(open_post):
+    with peer() as reserved:
+        port = reserved.port
+    post = open_post(port)
+    post.put(1)
+    post.deliver()
+    post.clock.advance(hours=24 * 365)
+    post.senders.mend()
+    with peer(port=port) as pacs:
+        post.deliver()
+
+        assert numbers(pacs.stored) == [1]
+
+
 def test_a_result_that_is_gone_from_the_disk_fails_by_name_and_the_others_go(open_post):
     with peer() as pacs:
         post = open_post(pacs.port)
@@ -431,9 +487,9 @@ def test_what_is_sent_again_is_tried_at_once_although_its_destination_was_to_wai
     post.hand_over()
     post.deliver()
     post.clock.advance(hours=2.5)
+    post.deliver()
     post.senders.mend()
     assert post.states() == {1: FAILED}
-    post.deliver()
     with peer(port=port) as pacs:
         post.ledger.outbox.resend("1.2.3", None, failed_only=True, now=post.clock())
         post.deliver()
