@@ -18,8 +18,11 @@ SIGMA_SCALE = 0.125
 FLOOR = 1e-3
 """Least weight per axis: a voxel that only a corner covers must not divide zero by zero."""
 
-SLAB_VALUES = 1 << 24
-"""Values of one slab at most, where a slice has fewer: 64 MiB."""
+SLAB_VALUES = 1 << 20
+"""Values of one slab at most, where a slice has fewer: 4 MiB."""
+
+PART_SLICES = 16
+"""Slices of a window that are weighted at once: they stay in the cache until they are added."""
 
 Corner = tuple[int, int, int]
 
@@ -147,7 +150,7 @@ class _Row:
     ) -> None:
         self._run, self._volume, self._plan, self._weight = run, volume, plan, weight
         self._batch = np.empty((plan.batch, len(volume), *plan.patch), dtype=np.float32)
-        self._weighted = np.empty(plan.patch, dtype=np.float32)
+        self._weighted = np.empty((PART_SLICES, *plan.patch[1:]), dtype=np.float32)
         self._total: FloatArray | None = None
 
     @property
@@ -169,9 +172,7 @@ class _Row:
         empty = [corner for corner in corners if self._is_empty(corner)]
         full = [corner for corner in corners if corner not in empty] if empty else corners
         for first in range(0, len(full), self._plan.batch):
-            batch = full[first : first + self._plan.batch]
-            for corner, part in zip(batch, self._outputs(batch), strict=True):
-                self._add(corner, part)
+            self._add_outputs(full[first : first + self._plan.batch])
         if empty:
             # The network says how many classes there are, if need be by one window too many.
             classes = len(self._outputs(empty[:1])[0]) if self._total is None else len(self._total)
@@ -185,6 +186,11 @@ class _Row:
         for channel in self.total:
             channel[:kept] = channel[step:]
             channel[kept:] = 0
+
+    def _add_outputs(self, corners: Sequence[Corner]) -> None:
+        """Run one batch of windows and add it; its output is gone before the next is made."""
+        for corner, part in zip(corners, self._outputs(corners), strict=True):
+            self._add(corner, part)
 
     def _outputs(self, corners: Sequence[Corner]) -> FloatArray:
         """Run one batch of windows."""
@@ -204,8 +210,12 @@ class _Row:
             raise InferenceError(f"the output has {len(part)} channels, not {len(total)}")
         _, _, rows, columns = _window(corner, self._plan.patch)
         for channel, values in zip(total, part, strict=True):
-            np.multiply(values, self._weight, out=self._weighted)
-            channel[:, rows, columns] += self._weighted
+            window = np.broadcast_to(values, self._plan.patch)
+            for first in range(0, len(window), PART_SLICES):
+                slices = slice(first, first + PART_SLICES)
+                weighted = self._weighted[: len(window) - first]
+                np.multiply(window[slices], self._weight[slices], out=weighted)
+                channel[slices, rows, columns] += weighted
 
     def _begin(self, classes: int) -> FloatArray:
         """Give the sum, made if this is the first time."""

@@ -7,8 +7,11 @@ are several times faster than an interpolating loop, and the blur costs next to 
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,31 +60,49 @@ class Sampling:
         k, j, i = ((all_ - part) // 2 for all_, part in zip(self.canvas, self.content, strict=True))
         return k, j, i
 
-    def forward(self, array: FloatArray, *, pad: float = 0.0) -> FloatArray:
-        """Resample an image to the canvas.
+    def forward(
+        self, planes: Iterable[FloatArray], *, pad: float = 0.0, out: FloatArray | None = None
+    ) -> FloatArray:
+        """Resample an image to the canvas, slice by slice: memory is the canvas and a few slices.
 
         Axes that shrink are blurred first by a Gaussian of ``(factor - 1) / 2`` voxels.
 
         Parameters
         ----------
-        array
-            float32, axes (k, j, i) of shape `source`, finite.
+        planes
+            The slices of an image of shape `source` in the order of k, such as its array; each
+            is taken once. Axes (j, i), float32 or an integer type, finite.
         pad
             Value of the canvas around the content.
+        out
+            float32, shape `canvas`: where the result is written; a new array by default.
 
         Returns
         -------
         ndarray
             float32, shape `canvas`.
         """
-        result = array
-        for axis in np.argsort([-factor for factor in self.factor], kind="stable"):
-            result = _along(result, int(axis) - 3, self.content[axis], antialias=True)
-        if self.canvas == self.content:
-            return result
-        canvas = np.full(self.canvas, pad, dtype=np.float32)
-        canvas[self._window()] = result
+        canvas = np.empty(self.canvas, dtype=np.float32) if out is None else out
+        if self.canvas != self.content:
+            canvas[...] = pad
+        # What shrinks most goes first, so that the rest has less to do.
+        order = [
+            int(axis) for axis in np.argsort([-factor for factor in self.factor], kind="stable")
+        ]
+        before, after = order[: order.index(0)], order[order.index(0) + 1 :]
+        reduced = (self._in_plane(plane, before) for plane in planes)
+        mixed = _mixed(reduced, self.source[0], self.content[0])
+        for result, plane in zip(canvas[self._window()], mixed, strict=True):
+            result[...] = self._in_plane(plane, after)
         return canvas
+
+    def _in_plane(self, plane: FloatArray, axes: Sequence[int]) -> FloatArray:
+        """Resample one slice along some of the axes 1 (rows) and 2 (columns)."""
+        stack = np.asarray(plane, dtype=np.float32)[np.newaxis]
+        for axis in axes:
+            stack = _along(stack, axis - 3, self.content[axis], antialias=True)
+        result: FloatArray = stack[0]
+        return result
 
     def needed(self, start: int, stop: int, axis: int = 0) -> tuple[int, int]:
         """Find the canvas slices, first and past the last, that `backward` reads for a range.
@@ -187,17 +208,36 @@ def fitted(grid: Grid, size: tuple[int, int], *, keep_aspect: bool) -> Sampling:
     return Sampling(grid.shape, (slices, *content), (slices, *size))
 
 
+def _mixed(planes: Iterable[FloatArray], have: int, want: int) -> Iterator[FloatArray]:
+    """Resample the axis k, blurred where it shrinks, while its slices come; few are held."""
+    if have == want:
+        yield from planes
+        return
+    matrix, coming = _sparse(have, want, antialias=True), iter(planes)
+    held: deque[FloatArray] = deque()
+    first = 0
+    for start, stop in pairwise(matrix.indptr.tolist()):
+        used, shares = matrix.indices[start:stop].tolist(), matrix.data[start:stop]
+        while first + len(held) <= used[-1]:
+            held.append(next(coming))
+        while first < used[0]:
+            held.popleft()
+            first += 1
+        mixed = held[used[0] - first] * shares[0]
+        for k, share in zip(used[1:], shares[1:], strict=True):
+            mixed += held[k - first] * share
+        yield mixed
+
+
 def _along(array: FloatArray, axis: int, size: int, *, antialias: bool) -> FloatArray:
-    """Resample one axis (-3, -2 or -1) of an array (k, j, i)."""
+    """Resample the rows or columns (axis -2 or -1) of an array (k, j, i)."""
     have = array.shape[axis]
     if have == size:
         return array
     if axis == -1:
         return _columns(array, size, antialias=antialias)
     matrix = _sparse(have, size, antialias=antialias)
-    slices, rows, columns = array.shape
-    if axis == -3:
-        return np.asarray(matrix @ array.reshape(slices, -1)).reshape(size, rows, columns)
+    slices, _, columns = array.shape
     resampled = np.empty((slices, size, columns), dtype=np.float32)
     for k, image in enumerate(array):
         resampled[k] = matrix @ image

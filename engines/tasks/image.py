@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from engines.package import Package
 from engines.tasks.crop import cut, foreground
 from engines.tasks.normalize import normalize
 from engines.tasks.region import on_canvas, within
-from engines.types import BoolArray, FloatArray, Grid, Volume
+from engines.types import Array, BoolArray, FloatArray, Grid, Volume
 
 POSITION_TOLERANCE_MM = 0.1
 """Corners of two channels this close together are on one grid."""
@@ -77,7 +78,9 @@ def prepare(package: Package, volumes: Sequence[Volume], region: Box | None = No
     volumes = [cut(volume, box) for volume in volumes]
     source = volumes[0].grid
     way = route(package, source)
-    tensor = np.stack([_channel(package, volume, way) for volume in volumes])
+    tensor = np.empty((len(volumes), *way.sampling.canvas), dtype=np.float32)
+    for channel, volume in zip(tensor, volumes, strict=True):
+        _fill(channel, package, volume, way)
     grid = way.sampling.grid(way.orientation.grid(source))
     window = _window(package, tensor)
     if window is not None and region is not None:
@@ -85,42 +88,57 @@ def prepare(package: Package, volumes: Sequence[Volume], region: Box | None = No
     return Prepared(tensor, grid, window, region)
 
 
-def _channel(package: Package, volume: Volume, way: Route) -> FloatArray:
+def _fill(channel: FloatArray, package: Package, volume: Volume, way: Route) -> None:
+    """Resample and normalise one volume into one channel of the network's input."""
     preprocess = package.manifest.preprocess
-    voxels, valid = cleaned(volume)
-    voxels = way.orientation.apply(voxels)
+    valid = valid_voxels(volume)
     valid = None if valid is None else way.orientation.apply(valid)
+    slices = clean_slices(way.orientation.apply(volume.voxels), valid)
     if package.manifest.model.ndim == 2:
         # A 2D model sees each slice for itself, so its statistics are the slice's own.
-        slices = [
-            normalize(image, None if valid is None else valid[k], preprocess.normalize)
-            for k, image in enumerate(voxels)
-        ]
+        own = iter(repeat(None) if valid is None else valid)
+        slices = (normalize(image, next(own), preprocess.normalize) for image in slices)
         pad = preprocess.resize.pad if preprocess.resize else 0.0
-        return way.sampling.forward(np.stack(slices), pad=pad)
-    voxels = way.sampling.forward(voxels)
+        way.sampling.forward(slices, pad=pad, out=channel)
+        return
+    way.sampling.forward(slices, out=channel)
     valid = None if valid is None else way.sampling.mask(valid)
-    return normalize(voxels, valid, preprocess.normalize)
+    normalize(channel, valid, preprocess.normalize, out=channel)
 
 
-def cleaned(volume: Volume) -> tuple[FloatArray, BoolArray | None]:
-    """Set padding to the least valid value; also where the voxels are valid, None if all are.
+def valid_voxels(volume: Volume) -> BoolArray | None:
+    """Say where the voxels are no padding; None if all are.
 
     Raises
     ------
     InputError
-        If all is padding, or a value is not finite.
+        If all is padding.
     """
-    voxels = np.asarray(volume.voxels, dtype=np.float32)
-    valid = None
-    if volume.padding is not None and volume.padding.any():
-        valid = ~volume.padding
-        if not valid.any():
-            raise InputError("every voxel of the image is padding")
-        voxels = np.where(valid, voxels, voxels[valid].min())
-    if not np.isfinite(voxels).all():
-        raise InputError("the image has values that are not finite")
-    return voxels, valid
+    if volume.padding is None or not volume.padding.any():
+        return None
+    if volume.padding.all():
+        raise InputError("every voxel of the image is padding")
+    return ~volume.padding
+
+
+def clean_slices(voxels: Array, valid: BoolArray | None) -> Iterator[FloatArray]:
+    """Give the slices of an image (k, j, i) as float32, the least valid value where it is padding.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite.
+    """
+    least = np.float32(np.inf)
+    for image, seen in zip(voxels, () if valid is None else valid, strict=valid is not None):
+        least = min(least, np.float32(image.min(where=seen, initial=np.inf)))
+    for k, image in enumerate(voxels):
+        clean = np.asarray(image, dtype=np.float32)
+        if valid is not None:
+            clean = np.where(valid[k], clean, least)
+        if not np.isfinite(clean).all():
+            raise InputError("the image has values that are not finite")
+        yield clean
 
 
 def window_plan(package: Package) -> WindowPlan | None:
@@ -209,9 +227,10 @@ __all__ = [
     "SURE",
     "Route",
     "check",
-    "cleaned",
+    "clean_slices",
     "narrowed",
     "prepare",
     "route",
+    "valid_voxels",
     "window_plan",
 ]

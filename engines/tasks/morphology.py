@@ -29,8 +29,10 @@ def clean(labelmap: LabelArray, grid: Grid, steps: Sequence[Step]) -> LabelArray
     Returns
     -------
     ndarray
-        uint8, same shape; `labelmap` itself does not change.
+        uint8, same shape; `labelmap` itself, unchanged, where there is no step, else a copy.
     """
+    if not steps:
+        return labelmap
     cleaned = labelmap.copy()
     for step in steps:
         if step.keep_largest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,14 @@ from engines.device.sweep import Recipe
 from engines.errors import NotOnDevice
 from engines.package import Package
 from engines.tasks.crop import cut, foreground
-from engines.tasks.image import check, cleaned, narrowed, route, window_plan
+from engines.tasks.image import (
+    check,
+    clean_slices,
+    narrowed,
+    route,
+    valid_voxels,
+    window_plan,
+)
 from engines.tasks.region import within
 from engines.types import FloatArray, LabelArray, Volume
 
@@ -82,25 +89,29 @@ def label_names(package: Package) -> LabelArray:
 
 
 def _stored(package: Package, volume: Volume) -> Stored:
-    voxels, valid = cleaned(volume)
+    valid = valid_voxels(volume)
     if valid is not None:
         for step in package.manifest.preprocess.normalize:
             if step.kind in OF_THE_IMAGE:
                 raise NotOnDevice(f"the image has padding, which {step.kind} must not count")
-    return Stored(_small(voxels))
+    small = np.empty(volume.voxels.shape, dtype=np.int16)
+    if _fill_whole(small, clean_slices(volume.voxels, valid)):
+        return Stored(small)
+    if valid is None:
+        return Stored(volume.voxels)
+    return Stored(np.stack(tuple(clean_slices(volume.voxels, valid))))
 
 
-def _small(voxels: FloatArray) -> npt.NDArray[np.int16] | FloatArray:
-    """Give voxels as int16 where that changes none of them: half the bytes to bring up."""
-    small = np.empty(voxels.shape, dtype=np.int16)
+def _fill_whole(small: npt.NDArray[np.int16], slices: Iterable[FloatArray]) -> bool:
+    """Write voxels as int16, half the bytes to bring up; False where that changes one of them."""
     limits = np.iinfo(np.int16)
-    for whole, plane in zip(small, voxels, strict=True):
+    for whole, plane in zip(small, slices, strict=True):
         if plane.min() < limits.min or plane.max() > limits.max:
-            return voxels
+            return False
         whole[...] = plane
         if not np.array_equal(whole, plane):
-            return voxels
-    return small
+            return False
+    return True
 
 
 __all__ = ["OF_THE_IMAGE", "device_job", "label_names"]

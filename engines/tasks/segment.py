@@ -76,10 +76,18 @@ class SegmentTask:
         if package.manifest.output.probabilities:
             highest = max(label.value for label in package.labels)
             kept = np.zeros((highest, *way.sampling.source), dtype=np.uint8)
-        painted = bool(post.regions)
-        labels = label_map(slabs, way.sampling, post.activation, slices, painted=painted, kept=kept)
-        labels = way.orientation.undo(_named(package, labels))
-        result = _result(package, labels, box, volumes[0], prepared.region)
+        labelmap = np.zeros(volumes[0].grid.shape, dtype=np.uint8)
+        label_map(
+            slabs,
+            way.sampling,
+            post.activation,
+            slices,
+            painted=bool(post.regions),
+            kept=kept,
+            out=way.orientation.apply(labelmap[box]),
+        )
+        _rename(package, labelmap)
+        result = _result(package, labelmap, volumes[0], prepared.region)
         if kept is None:
             return result
         probabilities = np.zeros((len(package.labels), *volumes[0].grid.shape), dtype=np.uint8)
@@ -97,15 +105,15 @@ class SegmentTask:
         self, package: Package, labels: LabelArray, job: DeviceJob, volumes: Sequence[Volume]
     ) -> SegmentationResult:
         """Clean and measure the labels of a job's box, uint8, axes (k, j, i) of the source."""
-        return _result(package, labels, job.box, volumes[0], job.region)
+        labelmap = np.zeros(volumes[0].grid.shape, dtype=np.uint8)
+        labelmap[job.box] = labels
+        return _result(package, labelmap, volumes[0], job.region)
 
 
 def _result(
-    package: Package, labels: LabelArray, box: Box, volume: Volume, region: Box | None
+    package: Package, labelmap: LabelArray, volume: Volume, region: Box | None
 ) -> SegmentationResult:
-    """Put labels where they belong in the source, clean and measure them."""
-    labelmap = np.zeros(volume.grid.shape, dtype=np.uint8)
-    labelmap[box] = labels
+    """Clean and measure labels on the grid of the source."""
     labelmap = clean(only(labelmap, region), volume.grid, package.manifest.postprocess.steps)
     return SegmentationResult(labelmap, package.labels, measure(package, labelmap, volume))
 
@@ -118,6 +126,7 @@ def label_map(
     *,
     painted: bool = False,
     kept: LabelArray | None = None,
+    out: LabelArray | None = None,
 ) -> LabelArray:
     """Bring a network's output back, slab by slab, and choose the label of each voxel.
 
@@ -141,6 +150,9 @@ def label_map(
         Whether later channels paint over earlier ones: ``postprocess.regions``.
     kept
         uint8, axes (label - 1, k, j, i): filled with the probabilities, 0 … 255 for 0 … 1.
+    out
+        uint8, shape of the sampling's source, all background: where the labels are written; a
+        new array by default.
 
     Returns
     -------
@@ -149,7 +161,7 @@ def label_map(
     """
     _, rows, columns = sampling.source
     first, last = slices or (0, sampling.source[0])
-    labelmap = np.zeros(sampling.source, dtype=np.uint8)
+    labelmap = np.zeros(sampling.source, dtype=np.uint8) if out is None else out
     thickness = max(1, SLAB_VOXELS // (rows * columns))
     done, held = first, None
     for slab in slabs:
@@ -249,12 +261,13 @@ def _checked(slabs: Iterable[Slab], expected: tuple[int, ...]) -> Iterator[Slab]
         raise InferenceError(f"the output has {end} slices, expected {expected}")
 
 
-def _named(package: Package, labelmap: LabelArray) -> LabelArray:
-    """Drop channels that the manifest gives no label."""
+def _rename(package: Package, labelmap: LabelArray) -> None:
+    """Turn the numbers of channels into labels, in place; what has no label is background."""
     names = label_names(package)
     highest = int(labelmap.max(initial=0))
-    known = np.array_equal(names[: highest + 1], np.arange(highest + 1))
-    return labelmap if known else names[labelmap]
+    if not np.array_equal(names[: highest + 1], np.arange(highest + 1)):
+        for plane in labelmap:
+            plane[...] = names[plane]
 
 
 __all__ = ["SLAB_VOXELS", "THRESHOLD", "SegmentTask", "label_map"]

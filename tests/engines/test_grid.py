@@ -143,6 +143,15 @@ def test_a_fitted_image_keeps_its_proportions_and_lies_in_the_middle(shape, size
     )
 
 
+def test_slices_are_resampled_as_they_come_into_whatever_part_of_an_array():
+    image = builders.noise(9, 8, 7)
+    sampling = Sampling(image.shape, (4, 5, 6), (4, 5, 6))
+    room = np.full((4, 5, 12), 7, np.float32)
+    assert sampling.forward(iter(image), out=room[:, :, ::2]).base is room
+    assert np.array_equal(room[:, :, ::2], sampling.forward(image))
+    assert (room[:, :, 1::2] == 7).all()
+
+
 @given(shapes, shapes, st.integers(1, 5))
 def test_a_slab_is_a_part_of_the_whole(shape, other, thickness):
     sampling = Sampling(shape, other, other)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines.package.preprocess import CtZScoreStep, MaskedZScoreStep, MinMaxStep
+from engines.package.preprocess import (
+    CtZScoreStep,
+    MaskedZScoreStep,
+    MinMaxStep,
+    PercentileStep,
+    WindowStep,
+    ZScoreStep,
+)
 from engines.tasks.normalize import normalize
 from tests.engines import builders
 
@@ -51,3 +58,34 @@ def test_an_image_of_one_value_becomes_the_least_result():
     step = MinMaxStep(kind="minmax", b_min=2.0, b_max=3.0)
 
     assert normalize(np.full(4, 7, np.float32), None, [step]) == pytest.approx([2] * 4)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        MASKED,
+        ZScoreStep(kind="zscore"),
+        CtZScoreStep(kind="ct_clip_zscore", lower=0.1, upper=0.9, mean=0.5, std=0.2),
+        WindowStep(kind="window", a_min=0.2, a_max=0.8),
+        PercentileStep(kind="percentile", lower=5, upper=95),
+        MinMaxStep(kind="minmax", b_min=-1, b_max=1),
+    ],
+    ids=lambda step: step.kind,
+)
+def test_an_image_is_normalised_in_place_and_part_by_part_to_the_same_values(step):
+    image = builders.noise(11, 6, 5)
+    image[3] = 0
+    valid = builders.noise(11, 6, 5, seed=1) > 0.3
+    whole = normalize(image, valid, [step, step])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("engines.tasks.normalize.PART_VALUES", 70)
+        assert normalize(image, valid, [step, step], out=image) is image
+
+    assert image == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_z_score_has_mean_zero_and_deviation_one():
+    values = normalize(builders.noise(9, 8, 7) * 50 + 1000, None, [ZScoreStep(kind="zscore")])
+    assert values.mean(dtype=np.float64) == pytest.approx(0, abs=1e-4)
+    assert values.std(dtype=np.float64) == pytest.approx(1, abs=1e-4)

@@ -356,6 +356,23 @@ def test_padding_is_no_foreground(tmp_path):
     assert np.array_equal(segment(package, volume).labelmap == 1, (voxels == 9) & ~padding)
 
 
+def test_an_image_is_prepared_in_the_memory_of_the_input_and_a_few_slices(sweeping):
+    voxels = builders.noise(96, 160, 160)
+    padding = np.zeros(voxels.shape, np.bool_)
+    padding[:, :8] = True
+    volume = builders.volume(voxels, on=builders.grid(voxels.shape), padding=padding)
+
+    tracemalloc.start()
+    try:
+        prepared = registry.task("segment").prepare(sweeping, [volume])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # Where the voxels are valid takes a byte for each.
+    assert peak - prepared.tensor.nbytes < padding.nbytes + voxels.nbytes // 4
+
+
 def test_a_margin_in_mm_needs_a_spacing(tmp_path):
     package = builders.package(tmp_path / "t", preprocess__crop={"above": 5, "margin_mm": 1})
     image = radiograph(np.ones((1, 4, 4)), spacing_known=False)
