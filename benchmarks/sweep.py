@@ -8,8 +8,9 @@ body (``preprocess.crop``). Every run is a process of its own, so that its peak 
 own; the rounds alternate. MONAI's row needs torch and monai; the labels are brought back to the
 grid of the CT by torch there. *Overhead* is everything but the network, resampling to the
 network's spacing included, as a share of the network's; in processor time, which other work
-on the machine disturbs least. *Extra* is the peak of memory beyond what there was when the run
-began: libraries, the CT itself, and the model with what it needs for one window.
+on the machine disturbs least. *Peak* is the most memory that the whole process ever had:
+libraries, the CT itself, as the node's reader gives it, the model with what it needs for one
+window, and the run. *Extra* is the peak beyond what there was when the run began.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def chest(shape: tuple[int, int, int]) -> Volume:
     for side in (-75, 75):
         plane[(y / 85) ** 2 + ((x - side) / 60) ** 2 <= 1] = -850
     rng = np.random.default_rng(0)
-    voxels = np.empty(shape, np.float32)
+    voxels = np.empty(shape, np.int16)
     for k in range(slices):
         voxels[k] = plane + rng.normal(0, 20, plane.shape)
     affine = np.diag([SLICE_MM, PIXEL_MM, PIXEL_MM, 1.0])[[2, 1, 0, 3]]
@@ -254,8 +255,13 @@ def show(medians: dict[str, dict[str, float]], options: argparse.Namespace) -> N
     other = medians["MONAI"]
     for way in ("no crop", "crop"):
         found = medians[way]
-        time_, memory = (found[key] / other[key] for key in ("total s", "extra MiB"))
-        console.print(f"{way}: {time_:.2f} of MONAI's time, {memory:.2f} of its extra memory")
+        time_, peak, extra = (
+            found[key] / other[key] for key in ("total s", "peak MiB", "extra MiB")
+        )
+        console.print(
+            f"{way}: {time_:.2f} of MONAI's time, {peak:.2f} of its peak memory, "
+            f"{extra:.2f} of its extra memory"
+        )
 
 
 if __name__ == "__main__":

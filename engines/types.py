@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+VoxelArray: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 LabelArray: TypeAlias = npt.NDArray[np.uint8]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Tensors: TypeAlias = dict[str, Array]
@@ -57,8 +58,10 @@ class Volume:
     Parameters
     ----------
     voxels
-        float32, axes (k, j, i), in `unit` after the modality transformation; bright
-        means more attenuation or signal (MONOCHROME1 is already inverted).
+        Axes (k, j, i), in `unit` after the modality transformation; bright means more
+        attenuation or signal (MONOCHROME1 is already inverted). int16 where every value is
+        a whole number that fits, which is half the memory, else float32: arithmetic begins
+        with a slice as float32, for int16 overflows.
     grid
         Where the voxels are.
     modality
@@ -73,7 +76,7 @@ class Volume:
         Centre and width the source suggests for display, in `unit`, or None.
     """
 
-    voxels: FloatArray
+    voxels: VoxelArray
     grid: Grid
     modality: str
     unit: str = "1"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numpy import float32, int32, int64
 
 from engines.device import tables
@@ -15,6 +14,7 @@ from engines.device.arena import Arena, pointer
 from engines.errors import InputError, NotOnDevice
 from engines.grid import Orientation, Sampling
 from engines.package.preprocess import CtZScoreStep, NormalizeStep, WindowStep, ZScoreStep
+from engines.types import VoxelArray
 
 PARTS = 8192
 """Threads that walk a volume for its mean or minimum: enough to keep a GPU busy."""
@@ -34,7 +34,7 @@ class Stored:
         package's normalisation.
     """
 
-    voxels: npt.NDArray[np.int16] | npt.NDArray[np.float32]
+    voxels: VoxelArray
     slope: float = 1.0
     intercept: float = 0.0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from engines.types import Array, BoolArray, FloatArray, Grid, LabelArray, Volume
+from engines.types import Array, BoolArray, FloatArray, Grid, LabelArray, Volume, VoxelArray
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Stack:
         self,
         plane: FloatArray,
         outside: BoolArray,
-        voxels: FloatArray,
+        voxels: VoxelArray,
         padding: BoolArray | None,
         slice_number: int,
         share: np.float32,

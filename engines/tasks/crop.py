@@ -44,7 +44,7 @@ def foreground(package: Package, volumes: Sequence[Volume]) -> Box:
     seen = [np.zeros(size, dtype=np.bool_) for size in grid.shape]
     for volume in volumes:
         for k, plane in enumerate(volume.voxels):
-            mask = plane > crop.above
+            mask = plane > np.float32(crop.above)
             if volume.padding is not None:
                 mask &= ~volume.padding[k]
             rows = mask.any(axis=1)

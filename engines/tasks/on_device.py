@@ -94,6 +94,8 @@ def _stored(package: Package, volume: Volume) -> Stored:
         for step in package.manifest.preprocess.normalize:
             if step.kind in OF_THE_IMAGE:
                 raise NotOnDevice(f"the image has padding, which {step.kind} must not count")
+    if valid is None and volume.voxels.dtype == np.int16:
+        return Stored(volume.voxels)
     small = np.empty(volume.voxels.shape, dtype=np.int16)
     if _fill_whole(small, clean_slices(volume.voxels, valid)):
         return Stored(small)

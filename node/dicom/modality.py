@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from engines.types import Array, FloatArray
+from engines.types import Array, VoxelArray
 from node.dicom.header import number, permanent, sop_instance_uid, text
 from node.errors import PermanentError
 
@@ -57,30 +57,51 @@ def modality_values(stored: Array, header: Dataset) -> npt.NDArray[np.floating |
     return stored * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
 
 
-def fill_modality_values(voxels: FloatArray, stored: Array, header: Dataset) -> None:
-    """Write the modality values of one slice into a volume.
-
-    The same numbers as those of `modality_values`, rounded to float32; faster, and without
-    copies, where a whole intercept is all there is to add to integers of 16 bits.
-
-    Parameters
-    ----------
-    voxels
-        float32, same shape as `stored`: written to.
-    """
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept") or 0.0
-    exact = (
-        stored.dtype.kind in "iu"
-        and stored.dtype.itemsize <= 2
-        and slope in (None, 1)
+def has_whole_values(header: Dataset) -> bool:
+    """Whether an image has integers of 16 bits and a whole intercept is all there is to add."""
+    intercept = number(header, "RescaleIntercept") or 0.0
+    return (
+        (number(header, "BitsAllocated") or np.inf) <= 16
+        and number(header, "RescaleSlope") in (None, 1)
         and intercept.is_integer()
         and abs(intercept) <= _EXACT
         and not header.get("ModalityLUTSequence")
     )
-    if exact:
+
+
+def fill_modality_values(voxels: VoxelArray, stored: Array, header: Dataset) -> bool:
+    """Write the modality values of one slice into a volume.
+
+    The same numbers as those of `modality_values`, rounded to float32; faster, and without
+    copies, where the image `has_whole_values`.
+
+    Parameters
+    ----------
+    voxels
+        float32 or int16, same shape as `stored`: written to.
+
+    Returns
+    -------
+    bool
+        False, with nothing written, where int16 cannot hold the values.
+    """
+    whole = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and has_whole_values(header)
+    intercept = int(number(header, "RescaleIntercept") or 0) if whole else 0
+    if voxels.dtype == np.int16:
+        if not whole or not _fit_int16(int(stored.min()), int(stored.max()), intercept):
+            return False
+        # Both may wrap around; their sum is right all the same, for it fits.
+        np.add(stored.astype(np.int16), np.int64(intercept).astype(np.int16), out=voxels)
+    elif whole:
         np.add(stored, np.float32(intercept), out=voxels, dtype=np.float32)
     else:
         voxels[...] = modality_values(stored, header)
+    return True
+
+
+def _fit_int16(least: int, most: int, intercept: int) -> bool:
+    limits = np.iinfo(np.int16)
+    return least + intercept >= limits.min and most + intercept <= limits.max
 
 
 def unit_of(header: Dataset) -> str:

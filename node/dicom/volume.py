@@ -6,22 +6,26 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from engines.types import Array, BoolArray, Grid, Volume
+from engines.types import Array, BoolArray, Grid, Volume, VoxelArray
 from node.dicom.file import HeaderReader, ImageFile
 from node.dicom.frames import frame_headers, is_multiframe
 from node.dicom.geometry import volume_grid
 from node.dicom.header import check_readable, lenient, text
-from node.dicom.modality import display_window, fill_modality_values, unit_of
+from node.dicom.modality import display_window, fill_modality_values, has_whole_values, unit_of
 from node.dicom.pixels import open_frames
 from node.domain import Source
 from node.errors import GeometryError
 
 THREADS = min(4, os.cpu_count() or 1)
 """That read and decode slices at once; as many frames are in memory beside the volume."""
+
+_Filled: TypeAlias = tuple[bool, bool]
+"""Whether the values of a slice fit, and whether it has padding."""
 
 
 @lenient()
@@ -45,8 +49,9 @@ def read_series(paths: Sequence[Path], frames: Sequence[int] = ()) -> Source:
     Returns
     -------
     Source
-        float32 voxels, axes (k, j, i), k along the normal of the slices, in the unit of
-        the modality transformation of each slice. The window is that of the middle slice.
+        Voxels, axes (k, j, i), k along the normal of the slices, in the unit of
+        the modality transformation of each slice: int16 where all of them are whole and fit,
+        else float32. The window is that of the middle slice.
         Where the slices lean or are unevenly spaced, `stack` is the way to a regular grid.
 
     Raises
@@ -105,18 +110,25 @@ def _fill(
     read: Callable[[int], tuple[Array, BoolArray | None]],
 ) -> Volume:
     """Fill the grid by several threads; `headers` in the order of k, `read` by k."""
-    voxels = np.empty(grid.shape, np.float32)
+    whole = all(map(has_whole_values, headers))
+    voxels: VoxelArray = (
+        np.empty(grid.shape, np.int16) if whole else np.empty(grid.shape, np.float32)
+    )
     padding = np.zeros(grid.shape, np.bool_)
 
-    def fill(k: int) -> bool:
+    def fill(k: int) -> _Filled:
         stored, mask = read(k)
-        fill_modality_values(voxels[k], stored, headers[k])
+        fits = fill_modality_values(voxels[k], stored, headers[k])
         if mask is None:
-            return False
+            return fits, False
         padding[k] = mask
-        return bool(mask.any())
+        return fits, bool(mask.any())
 
-    padded = any(_each(fill, grid.shape[0]))
+    found = _each(fill, range(grid.shape[0]))
+    padded = any(has_padding for _, has_padding in found)
+    if too_wide := [k for k, (fits, _) in enumerate(found) if not fits]:
+        voxels = voxels.astype(np.float32)
+        _each(fill, too_wide)
     units = {unit_of(header) for header in headers}
     return Volume(
         voxels=voxels,
@@ -128,11 +140,11 @@ def _fill(
     )
 
 
-def _each(fill: Callable[[int], bool], slices: int) -> list[bool]:
-    """Call for every slice; the first error, in the order of the slices, ends it."""
+def _each(fill: Callable[[int], _Filled], slices: Sequence[int]) -> list[_Filled]:
+    """Call for each slice; the first error, in the order of the slices, ends it."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="slices") as pool:
         try:
-            return list(pool.map(fill, range(slices)))
+            return list(pool.map(fill, slices))
         except BaseException:  # what has not begun would decode a series nobody reads any more
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -22,7 +22,7 @@ class Source:
     Parameters
     ----------
     volume
-        float32 voxels on their grid, axes (k, j, i).
+        Voxels on their grid, axes (k, j, i).
     datasets
         Headers without PixelData. Single-frame images: one per slice, in the order of
         the k axis. A multi-frame image: exactly one.

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from engines.types import FloatArray, Grid, Label, LabelArray, Volume
+from engines.types import FloatArray, Grid, Label, LabelArray, Volume, VoxelArray
 from node.encode.text import text_values
 
 RGB = npt.NDArray[np.uint8]
@@ -66,7 +66,7 @@ def window_of(volume: Volume, labels: LabelArray) -> tuple[float, float]:
     """
     low, high = _plain_window(volume)
     step = max(1, volume.voxels.size // 2_000_000)
-    labelled = volume.voxels.ravel()[::step][labels.ravel()[::step] > 0]
+    labelled = _sample(volume, step)[labels.ravel()[::step] > 0]
     if labelled.size:
         darkest, brightest = (float(value) for value in np.percentile(labelled, (2, 98)))
         low, high = min(low, darkest), max(high, brightest)
@@ -79,7 +79,7 @@ def _plain_window(volume: Volume) -> tuple[float, float]:
         return centre - width / 2, centre + width / 2
     # A regular sample: sorting 60 million voxels would take longer than the rest.
     step = max(1, volume.voxels.size // 200_000)
-    sample = volume.voxels.ravel()[::step]
+    sample = _sample(volume, step)
     if volume.padding is not None:
         inside = sample[~volume.padding.ravel()[::step]]
         sample = inside if inside.size else sample
@@ -87,10 +87,14 @@ def _plain_window(volume: Volume) -> tuple[float, float]:
     return low, max(high, low + 1)
 
 
-def to_gray(values: FloatArray, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
+def _sample(volume: Volume, step: int) -> FloatArray:
+    return volume.voxels.ravel()[::step].astype(np.float32)
+
+
+def to_gray(values: VoxelArray, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
     """Map values to 0 … 255 linearly inside a window."""
     low, high = window
-    scaled = (values - low) * (255.0 / (high - low))
+    scaled = (np.asarray(values, dtype=np.float32) - low) * (255.0 / (high - low))
     gray: npt.NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
     return gray
 

@@ -19,11 +19,11 @@ def same_order(values, distances):
     return values if distances[0] < distances[-1] else values[::-1]
 
 
-def test_voxels_are_float32_hounsfield_units_on_axes_k_j_i(tmp_path):
+def test_voxels_are_whole_hounsfield_units_on_axes_k_j_i(tmp_path):
     source = read_series(write(ct_series(slices=5, rows=16, columns=12), tmp_path))
 
     volume = source.volume
-    assert volume.voxels.dtype == np.float32
+    assert volume.voxels.dtype == np.int16
     assert volume.voxels.shape == volume.grid.shape == (5, 16, 12)
     assert volume.unit == "[hnsf'U]"
     assert volume.modality == "CT"
@@ -84,6 +84,41 @@ def test_each_slice_has_its_own_rescale(tmp_path):
 
     np.testing.assert_array_equal(volume.voxels, stored * np.array([1, 2, 3])[:, None, None])
     assert volume.unit == "1"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("stored", "intercept", "dtype"),
+    [
+        ((0, 4095), -1024, np.int16),
+        ((0, 40000), -32768, np.int16),
+        ((0, 40000), -1024, np.float32),
+        ((0, 100), -0.5, np.float32),
+        ((7, 8), -40000, np.float32),
+    ],
+)
+def test_voxels_are_int16_only_where_every_value_of_every_slice_fits(
+    tmp_path, stored, intercept, dtype, signed
+):
+    images = ct_series(slices=4, rows=6, columns=5)
+    for image in images:
+        low, high = (value - 20000 * signed for value in stored)
+        image.BitsAllocated = image.BitsStored = 16
+        image.HighBit, image.PixelRepresentation = 15, int(signed)
+        image.RescaleIntercept = intercept + 20000 * signed
+        pixels = np.full((6, 5), low, np.int16 if signed else np.uint16)
+        if image is images[2]:
+            pixels[3, 2] = high
+        image.PixelData = pixels.tobytes()
+
+    volume = read_series(write(images, tmp_path)).volume
+
+    assert volume.voxels.dtype == dtype
+    expected = np.full((6, 5), stored[0] + intercept)
+    expected[3, 2] = stored[1] + intercept
+    (odd,) = (k for k, plane in enumerate(volume.voxels) if np.ptp(plane))
+    assert np.array_equal(volume.voxels[odd], expected)
+    assert (np.delete(volume.voxels, odd, axis=0) == stored[0] + intercept).all()
 
 
 def test_the_window_is_that_of_the_middle_slice(tmp_path):
