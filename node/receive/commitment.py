@@ -10,18 +10,14 @@ work process; any other one on the association of its request.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
-from threading import Event
+from threading import Event, Lock
 from typing import Final
 
 import structlog
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-from pydicom.uid import UID
+from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.dimse import N_ACTION_RQ, N_EVENT_REPORT_RQ
@@ -42,22 +38,21 @@ from node.dimse.commitment import (
     PUSH_MODEL_INSTANCE,
     REQUEST_STORAGE_COMMITMENT,
     SOME_FAILED,
-    event_information,
-    read_report,
-    read_request,
 )
+from node.dimse.references import encode_report, read_report, read_request
 from node.receive.commands import Command
 from node.receive.status import Status
-from node.store.commitment import Commitments, Judgement
+from node.store.commitment import Commitments
 from node.store.proof import ProofRows
 
 log = structlog.get_logger(__name__)
 
-MAX_INFORMATION_BYTES: Final = 16 * 2**20
-"""Of a request or report: a hundred thousand instances."""
-SETTLES_WITHIN_S: Final = 5.0
-"""What was acknowledged is in the index by then."""
-_LOOK_EVERY_S: Final = 0.25
+MAX_INFORMATION_BYTES: Final = 4 * 2**20
+"""Of a request or report."""
+MAX_BYTES_TOGETHER: Final = 8 * 2**20
+"""Of all that are under way at the same time."""
+_WAITS_S: Final = (0.25, 0.25, 0.5, 1.0, 1.0, 2.0)
+"""What was acknowledged is in the index after these five seconds."""
 _HAS_DATA_SET: Final = 0x0001
 
 
@@ -78,6 +73,10 @@ class FollowUp:
 class CommitmentService:
     """Keeps what archives report, and what peers ask for. Safe to use from many threads.
 
+    What is read and written is so in one thread, for one peer after the other: a request may
+    name twenty thousand instances, and the memory of a receiver is bounded. The allocator keeps
+    for each thread what it has once had.
+
     Parameters
     ----------
     called_back
@@ -97,8 +96,23 @@ class CommitmentService:
         self._commitments = commitments
         self._called_back = frozenset(called_back)
         self._clock = clock
+        self._one = ThreadPoolExecutor(1, "commitment")
+        self._lock = Lock()
+        self._bytes = 0
 
-    def report(self, ds: Dataset, calling_ae_title: str) -> tuple[int, str]:
+    def take_in(self, count: int) -> bool:
+        """Make room for bytes of a request or report; False: there are too many already."""
+        with self._lock:
+            fits = self._bytes + count <= MAX_BYTES_TOGETHER
+            self._bytes += count * fits
+        return fits
+
+    def let_go(self, count: int) -> None:
+        """Give back the room of bytes that are not held any more."""
+        with self._lock:
+            self._bytes -= count
+
+    def report(self, content: bytearray, explicit: bool, calling_ae_title: str) -> tuple[int, str]:
         """Record the report of an archive; status and comment of the answer.
 
         Raises
@@ -106,7 +120,43 @@ class CommitmentService:
         ValueError
             If it is no such report.
         """
-        report = read_report(ds)
+        if not self._one.submit(self._report, content, explicit, calling_ae_title).result():
+            return Status.INVALID_ARGUMENT_VALUE, "no such transaction was asked for"
+        return Status.SUCCESS, ""
+
+    def request(self, content: bytearray, explicit: bool, calling_ae_title: str) -> str:
+        """Keep a peer's request until it is told; the Transaction UID to tell it of at once, or "".
+
+        Raises
+        ------
+        ValueError
+            If it is no such request.
+        """
+        work = self._one.submit(self._request, content, explicit, calling_ae_title)
+        transaction_uid = work.result()
+        return "" if calling_ae_title in self._called_back else transaction_uid
+
+    def judged(
+        self, transaction_uid: str, calling_ae_title: str, explicit: bool
+    ) -> tuple[int, bytes]:
+        """Event type and data set that say what the node commits to of a request.
+
+        What was only just acknowledged may take a moment, which is waited for.
+        """
+        pause = Event()
+        for wait_s in _WAITS_S:
+            said = self._one.submit(self._judged, transaction_uid, calling_ae_title, explicit)
+            if said.result()[0] == ALL_COMMITTED:
+                return said.result()
+            pause.wait(wait_s)
+        return self._one.submit(self._judged, transaction_uid, calling_ae_title, explicit).result()
+
+    def told(self, transaction_uid: str, calling_ae_title: str) -> None:
+        """Record that a peer has taken the report of a transaction."""
+        self._commitments.note_reported(transaction_uid, calling_ae_title, self._clock())
+
+    def _report(self, content: bytearray, explicit: bool, calling_ae_title: str) -> bool:
+        report = read_report(content, explicit=explicit)
         known = self._proofs.report(
             report.transaction_uid, report.committed, report.failed, self._clock()
         )
@@ -118,19 +168,10 @@ class CommitmentService:
             committed=len(report.committed),
             failed=len(report.failed),
         )
-        if not known:
-            return Status.INVALID_ARGUMENT_VALUE, "no such transaction was asked for"
-        return Status.SUCCESS, ""
+        return known
 
-    def request(self, ds: Dataset, calling_ae_title: str) -> str:
-        """Keep a peer's request until it is told; the Transaction UID to tell it of at once, or "".
-
-        Raises
-        ------
-        ValueError
-            If it is no such request.
-        """
-        transaction_uid, wanted = read_request(ds)
+    def _request(self, content: bytearray, explicit: bool, calling_ae_title: str) -> str:
+        transaction_uid, wanted = read_request(content, explicit=explicit)
         self._commitments.record(transaction_uid, calling_ae_title, wanted, self._clock())
         log.info(
             "commitment.wanted",
@@ -138,22 +179,16 @@ class CommitmentService:
             transaction_uid=transaction_uid,
             objects=len(wanted),
         )
-        return "" if calling_ae_title in self._called_back else transaction_uid
+        return transaction_uid
 
-    def judge(self, ds: Dataset) -> Judgement:
-        """Say what the node commits to; what was only just acknowledged may take a moment."""
-        _, wanted = read_request(ds)
-        pause = Event()
-        for _ in range(int(SETTLES_WITHIN_S / _LOOK_EVERY_S)):
-            judgement = self._commitments.judge(wanted)
-            if not judgement.failed:
-                return judgement
-            pause.wait(_LOOK_EVERY_S)
-        return self._commitments.judge(wanted)
-
-    def told(self, transaction_uid: str, calling_ae_title: str) -> None:
-        """Record that a peer has taken the report of a transaction."""
-        self._commitments.note_reported(transaction_uid, calling_ae_title, self._clock())
+    def _judged(
+        self, transaction_uid: str, calling_ae_title: str, explicit: bool
+    ) -> tuple[int, bytes]:
+        wanted = self._commitments.wanted(transaction_uid, calling_ae_title)
+        found = self._commitments.judge(wanted)
+        return SOME_FAILED if found.failed else ALL_COMMITTED, encode_report(
+            transaction_uid, found.committed, found.failed, explicit=explicit
+        )
 
 
 class CommitmentOperation:
@@ -162,7 +197,7 @@ class CommitmentOperation:
     Parameters
     ----------
     transfer_syntax_uid
-        Of the presentation context.
+        Of the presentation context: Explicit or Implicit VR Little Endian.
     """
 
     def __init__(
@@ -174,52 +209,67 @@ class CommitmentOperation:
     ) -> None:
         self._service = service
         self._command = command
-        self._syntax = UID(transfer_syntax_uid)
+        self._explicit = transfer_syntax_uid == ExplicitVRLittleEndian
         self._calling_ae_title = calling_ae_title
         self._content = bytearray()
-        self._too_large = False
-        self._asked: Dataset | None = None
+        self._too_large = ""
         self.transaction_uid = ""
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Take fragments of the encoded data set."""
         for fragment in fragments:
-            self._too_large |= len(self._content) + len(fragment) > MAX_INFORMATION_BYTES
-            if not self._too_large:
+            if self._too_large:
+                return
+            if len(self._content) + len(fragment) > MAX_INFORMATION_BYTES:
+                self._too_large = f"more than {MAX_INFORMATION_BYTES} bytes"
+            elif not self._service.take_in(len(fragment)):
+                self._too_large = "too much at the same time; send it again later"
+            else:
                 self._content += fragment
+                continue
+            self.discard()
 
     def finish(self) -> tuple[int, str]:
         """Record it, and return status and Error Comment of the answer."""
         if self._too_large:
-            return Status.RESOURCE_LIMITATION, f"more than {MAX_INFORMATION_BYTES} bytes"
-        if self._command.sop_instance_uid != PUSH_MODEL_INSTANCE:
-            return Status.NO_SUCH_SOP_INSTANCE, "not the instance of the push model"
-        if self._command.field == N_EVENT_REPORT_RQ:
-            if self._command.type_id not in (ALL_COMMITTED, SOME_FAILED):
-                return Status.NO_SUCH_EVENT_TYPE, "not an event of the push model"
-        elif self._command.type_id != REQUEST_STORAGE_COMMITMENT:
-            return Status.NO_SUCH_ACTION_TYPE, "not an action of the push model"
+            return Status.RESOURCE_LIMITATION, self._too_large
         try:
-            ds = self._data_set()
-            if self._command.field == N_EVENT_REPORT_RQ:
-                return self._service.report(ds, self._calling_ae_title)
-            self.transaction_uid = self._service.request(ds, self._calling_ae_title)
-            self._asked = ds
-            return Status.SUCCESS, ""
+            return self._record()
         except SQLAlchemyError as error:
             log.warning("commitment.not_recorded", error=type(error).__name__)
             return Status.PROCESSING_FAILURE, "the database does not take it; send it again later"
         except Exception as error:  # noqa: BLE001 - every request gets an answer
             log.warning("commitment.unreadable", reason=f"{type(error).__name__}: {error}")
             return Status.INVALID_ARGUMENT_VALUE, "it cannot be read"
+        finally:
+            self.discard()
+
+    def _record(self) -> tuple[int, str]:
+        command, service = self._command, self._service
+        if command.sop_instance_uid != PUSH_MODEL_INSTANCE:
+            return Status.NO_SUCH_SOP_INSTANCE, "not the instance of the push model"
+        if command.field == N_EVENT_REPORT_RQ:
+            if command.type_id not in (ALL_COMMITTED, SOME_FAILED):
+                return Status.NO_SUCH_EVENT_TYPE, "not an event of the push model"
+            return service.report(self._content, self._explicit, self._calling_ae_title)
+        if command.type_id != REQUEST_STORAGE_COMMITMENT:
+            return Status.NO_SUCH_ACTION_TYPE, "not an action of the push model"
+        self.transaction_uid = service.request(
+            self._content, self._explicit, self._calling_ae_title
+        )
+        return Status.SUCCESS, ""
 
     def follow_up(self, message_id: int) -> FollowUp | None:
         """Make the report that is sent on the same association, where there is one."""
-        if not self.transaction_uid or self._asked is None:
+        if not self.transaction_uid:
             return None
-        judgement = self._service.judge(self._asked)
-        information = event_information(self.transaction_uid, judgement.committed, judgement.failed)
-        event_type = SOME_FAILED if judgement.failed else ALL_COMMITTED
+        try:
+            event_type, information = self._service.judged(
+                self.transaction_uid, self._calling_ae_title, self._explicit
+            )
+        except SQLAlchemyError as error:
+            log.warning("commitment.not_told", reason=type(error).__name__, given_up=True)
+            return None
         return FollowUp(
             encode(
                 element(AFFECTED_SOP_CLASS_UID, PUSH_MODEL.encode()),
@@ -229,7 +279,7 @@ class CommitmentOperation:
                 element(AFFECTED_SOP_INSTANCE_UID, PUSH_MODEL_INSTANCE.encode()),
                 us(EVENT_TYPE_ID, event_type),
             ),
-            self._encoded(information),
+            information,
         )
 
     def told(self) -> None:
@@ -240,22 +290,9 @@ class CommitmentOperation:
             log.warning("commitment.not_recorded", error=type(error).__name__)
 
     def discard(self) -> None:
-        """Forget it: its sender has gone."""
-        self._content.clear()
-
-    def _data_set(self) -> Dataset:
-        return read_dataset(
-            BytesIO(self._content),
-            is_implicit_VR=self._syntax.is_implicit_VR,
-            is_little_endian=self._syntax.is_little_endian,
-        )
-
-    def _encoded(self, ds: Dataset) -> bytes:
-        stream = DicomBytesIO()
-        stream.is_implicit_VR = self._syntax.is_implicit_VR
-        stream.is_little_endian = self._syntax.is_little_endian
-        write_dataset(stream, ds)
-        return bytes(stream.getvalue())
+        """Forget what has come."""
+        self._service.let_go(len(self._content))
+        self._content = bytearray()
 
 
 def is_commitment(field: int, sop_class_uid: str) -> bool:

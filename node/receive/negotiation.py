@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
@@ -41,6 +41,8 @@ from node.receive.sop_classes import RETIRED_STORAGE
 FIXED_PART: Final = struct.Struct(">HH16s16s32s")
 """Protocol version, reserved, called and calling AE title, reserved."""
 VARIABLE_ITEMS: Final = PDU_HEADER.size + FIXED_PART.size
+COMMITMENT_TRANSFER_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+"""Of storage commitment's requests and reports, which are read and not only kept."""
 _REMEMBERED: Final = 64
 _LONGEST_REMEMBERED: Final = 32768
 _PROTOCOL_VERSION_1: Final = 0x0001
@@ -144,7 +146,7 @@ class Negotiator:
             for sop_class_uid in (*storage, *RETIRED_STORAGE, *private_sop_classes)
         ] + [build_context(VERIFICATION)]
         if commitment:
-            push_model = build_context(PUSH_MODEL)
+            push_model = build_context(PUSH_MODEL, [*COMMITMENT_TRANSFER_SYNTAXES])
             push_model.scu_role = push_model.scp_role = True
             self._supported.append(push_model)
         self._transfer_syntaxes = {

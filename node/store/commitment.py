@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, or_, select, update
 
 from node.dimse.commitment import FailureReason, Reference
 from node.store.database import commitments, insert_if_absent, instances, reading
@@ -60,23 +60,26 @@ class Commitments:
         calling_ae_title: str,
         wanted: Sequence[Reference],
         now: datetime,
-    ) -> bool:
-        """Keep a request until it is answered; False if the peer has made it before."""
+    ) -> None:
+        """Keep a request until it is answered; one that is made again is answered again."""
+        request = {
+            "instances": wanted,
+            "received_at": now,
+            "next_try_at": None,
+            "tries": 0,
+            "reported_at": None,
+            "given_up": 0,
+        }
+        key = {"transaction_uid": transaction_uid, "calling_ae_title": calling_ae_title}
         with self._engine.begin() as connection:
-            return insert_if_absent(
-                connection,
-                commitments,
-                {
-                    "transaction_uid": transaction_uid,
-                    "calling_ae_title": calling_ae_title,
-                    "instances": [list(one) for one in wanted],
-                    "received_at": now,
-                    "next_try_at": None,
-                    "tries": 0,
-                    "reported_at": None,
-                    "given_up": 0,
-                },
-            )
+            if not insert_if_absent(connection, commitments, {**key, **request}):
+                connection.execute(update(commitments).where(_is(*key.values())).values(**request))
+
+    def wanted(self, transaction_uid: str, calling_ae_title: str) -> list[Reference]:
+        """What a peer has asked for under a Transaction UID."""
+        asked = select(commitments.c.instances).where(_is(transaction_uid, calling_ae_title))
+        with self._reader.connect() as connection:
+            return [(one[0], one[1]) for one in connection.scalar(asked) or ()]
 
     def unreported(
         self, calling_ae_titles: Collection[str], now: datetime, limit: int = 20
@@ -149,10 +152,12 @@ class Commitments:
     def _set(self, transaction_uid: str, calling_ae_title: str, **values: object) -> None:
         with self._engine.begin() as connection:
             connection.execute(
-                update(commitments)
-                .where(
-                    commitments.c.transaction_uid == transaction_uid,
-                    commitments.c.calling_ae_title == calling_ae_title,
-                )
-                .values(**values)
+                update(commitments).where(_is(transaction_uid, calling_ae_title)).values(**values)
             )
+
+
+def _is(transaction_uid: str, calling_ae_title: str) -> ColumnElement[bool]:
+    return and_(
+        commitments.c.transaction_uid == transaction_uid,
+        commitments.c.calling_ae_title == calling_ae_title,
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from contextlib import suppress
 from dataclasses import replace
 
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
+from node.dimse.references import encode_report, read_report
+from node.dimse.references import read_request as read_commitment
 from node.errors import ProtocolError
 from node.receive.admission import Rejection
 from node.receive.commands import Command, encode_response, parse_command
@@ -60,6 +63,24 @@ def check_request(data: bytes) -> bool:
     accepted = [item for item in accept.presentation_context if item.result == 0]
     assert len(accepted) == len(answer.contexts)
     return bool(accepted)
+
+
+def check_commitment(data: bytes) -> bool:
+    """A request or report of storage commitment is read in either encoding, or refused."""
+    understood = False
+    for explicit in (False, True):
+        with suppress(ValueError):
+            uid, wanted = read_commitment(data, explicit=explicit)
+            again = encode_report(uid, wanted, {}, explicit=explicit)
+            assert read_commitment(again, explicit=explicit) == (uid, wanted)
+            understood = True
+        with suppress(ValueError):
+            report = read_report(data, explicit=explicit)
+            failed = {("1.2.3", each): reason for each, reason in report.failed.items()}
+            committed = [("1.2.3", each) for each in report.committed]
+            again = encode_report(report.transaction_uid, committed, failed, explicit=explicit)
+            assert read_report(again, explicit=explicit) == report
+    return understood
 
 
 def _events(data: bytes, sizes: list[int]) -> list[object]:
@@ -118,6 +139,17 @@ def _command(field: int, message_id: int, data_set: int, *uids: str) -> bytes:
     if uids[1]:
         body += element(0x00001000, uids[1], vr="UI", implicit=True)
     return element(0x00000000, struct.pack("<I", len(body)), vr="UL", implicit=True) + body
+
+
+def commitments() -> list[bytes]:
+    """Data sets of storage commitment."""
+    instances = [("1.2.840.10008.5.1.4.1.1.2", f"1.2.3.{number}") for number in range(3)]
+    failed = {("1.2.840.10008.5.1.4.1.1.2", "1.2.4"): 0x0112}
+    return [
+        encode_report("2.25.5", instances, reasons, explicit=explicit)
+        for explicit in (False, True)
+        for reasons in ({}, failed)
+    ]
 
 
 def requests() -> list[bytes]:

@@ -33,6 +33,7 @@ TARGETS = {
     "association request": Target(door.check_request, door.requests, 0.05),
     "PDU stream": Target(door.check_stream, door.streams, 0.3),
     "command set": Target(door.check_command, door.commands, 0.2),
+    "storage commitment": Target(door.check_commitment, door.commitments, 0.05),
     "association accepted": Target(destination.check_accept, destination.accepts, 0.05),
     "association rejected": Target(destination.check_reject, destination.rejects, 0.05),
     "MLLP stream": Target(report.check_blocks, report.blocks, 0.05),

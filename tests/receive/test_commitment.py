@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 
 from node.config.model import Peer
@@ -262,6 +262,39 @@ def test_an_instance_whose_file_is_gone_is_not_committed_to(door):
     judgement = door.commitments.judge([(kept.sop_class_uid, kept.sop_instance_uid)])
 
     assert list(judgement.failed.values()) == [0x0112]
+
+
+def test_a_peer_that_asks_again_is_told_again(door):
+    images = ct_series(slices=1)
+    store_all(door.port, images)
+    for _ in range(2):
+        peer = Caller(door.port, "CT1")
+        peer.ask("2.25.5", [(CTImageStorage, str(images[0].SOPInstanceUID))])
+        assert peer.reported.wait(60)
+        peer.release()
+
+        ((event_type, _),) = peer.reports
+        assert event_type == ALL_COMMITTED
+
+
+def test_a_request_that_was_told_and_is_made_again_waits_again(door):
+    wanted = [(CTImageStorage, "1.2.3")]
+    for _ in range(2):
+        door.commitments.record("2.25.5", "PACS", wanted, NOON)
+        (request,) = unreported(door, "PACS")
+        assert request.instances == tuple(wanted)
+        door.commitments.note_reported("2.25.5", "PACS", NOON)
+        assert unreported(door, "PACS") == []
+
+
+def test_another_encoding_than_is_read_is_not_accepted(door):
+    ae = AE("CT1")
+    ae.add_requested_context(PUSH_MODEL, DeflatedExplicitVRLittleEndian)
+
+    association = ae.associate("127.0.0.1", door.port, ae_title="WETREAD")
+
+    assert [c.result for c in association.rejected_contexts] == [4]
+    association.abort()
 
 
 def test_a_peer_that_has_an_address_is_left_to_the_work_process(door):
