@@ -21,7 +21,7 @@ from node.domain import ObjectForm, ResultKind, Source
 _FIRST_FORM = {form.kind: form for form in reversed(ObjectForm)}
 
 
-_DERIVED_CLASSES = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
+DERIVED_CLASSES = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
 """Of which a derived series is of the same SOP Class, with a rescale slope of its own."""
 
 
@@ -64,7 +64,7 @@ def _segmentation_forms(result: SegmentationResult, source: Source) -> tuple[Obj
 @possible_forms.register
 def _image_forms(result: ImageResult, source: Source) -> tuple[ObjectForm, ...]:
     classes = {ds.get("SOPClassUID") for ds in source.datasets}
-    return (ObjectForm.DERIVED,) if classes <= _DERIVED_CLASSES else ()
+    return (ObjectForm.DERIVED,) if classes <= DERIVED_CLASSES else ()
 
 
 @possible_forms.register

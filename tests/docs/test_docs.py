@@ -22,7 +22,6 @@ from node.cli.main import cli
 from node.config.load import check_file
 from node.config.problem import Severity
 from node.domain import DeliveryState, StudyState
-from node.receive.status import Status
 from tests.docs import manifest_page
 from tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, first_cells, links, sections
 
@@ -149,13 +148,6 @@ def test_every_metric_has_a_row_and_no_row_is_for_nothing():
     assert first_cells((REFERENCE / "metrics.md").read_text(encoding="utf-8")) == names
 
 
-def test_every_status_the_receiver_answers_is_in_the_dimse_reference_and_no_other():
-    text = sections(REFERENCE / "dimse.md")["As a storage SCP"]
-    documented = {int(number, 16) for number in re.findall(r"^\| 0x([0-9A-F]{4}) ", text, re.M)}
-
-    assert documented == set(Status)
-
-
 def test_every_state_is_explained():
     text = sections(DOCS / "how-to" / "read-a-study.md")
 
@@ -180,3 +172,20 @@ def test_every_decision_is_in_the_list():
     written = {file.name for file in folder.glob("[0-9]*.md")}
 
     assert set(links(folder / "README.md")) == written
+
+
+GUARANTEES = REFERENCE / "guarantees.md"
+
+
+def test_every_test_that_a_promise_names_is_there():
+    for words, target in re.findall(r"\[([^\]]+)\]\((\S+/test_\w+\.py)\)", GUARANTEES.read_text()):
+        source = (GUARANTEES.parent / target).read_text(encoding="utf-8")
+        assert f"\ndef test_{words.replace(' ', '_')}(" in source, words
+
+
+def test_every_promise_names_a_test_or_a_command_that_holds_it():
+    text = GUARANTEES.read_text(encoding="utf-8")
+    promises = [line for line in text.splitlines() if re.match(r"\| (?!Promise|\W*\|)", line)]
+
+    assert len(promises) > 40
+    assert [p for p in promises if "/test_" not in p and "`make " not in p.split("|")[-2]] == []
