@@ -11,15 +11,13 @@ from engines import registry
 from engines.api import Backend, Box, DeviceTask, Task
 from engines.bench.on_device import label
 from engines.bench.on_host import Stopwatch, run_on_host
-from engines.bench.stages import COARSE, HOST, Rounds, Timing
+from engines.bench.stages import COARSE, ON_DEVICE, Rounds, Timing
 from engines.errors import NotOnDevice
 from engines.package import Package
 from engines.serving.coarse import CoarsePass
 from engines.serving.work import sweeps
 from engines.tasks.region import found
 from engines.types import Result, SegmentationResult, Volume
-
-ON_DEVICE = "swept on the device"
 
 
 class _Pass:
@@ -63,7 +61,7 @@ class _Pass:
         result = task.finish_labels(self._package, labels, job, volumes)
         end = time.perf_counter()
         return result, Timing(
-            {HOST: ready - start + end - labelled, **seconds},
+            {**seconds, "finish": ready - start + end - labelled},
             total=end - start,
             cpu_seconds=time.process_time() - cpu,
             network_cpu_seconds=0.0,
@@ -156,4 +154,4 @@ def _run(
     )
 
 
-__all__ = ["ON_DEVICE", "measure"]
+__all__ = ["measure"]

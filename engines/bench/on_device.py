@@ -18,19 +18,18 @@ DEVICE_STAGES: Final = (
     "infer",
     "blend",
     "activate",
-    "inverse and argmax",
+    "inverse",
     "download",
 )
-"""In order: voxels and tables up; turning, resampling, normalising and gathering windows; the
-network; adding windows up; the weights divided out and the activation; back to the source's
-voxels and the label of each, which one kernel does; labels down."""
+"""Of `engines.bench.stages.STAGES`: ``prepare`` gathers windows, too, ``activate`` divides the
+weights out, and one kernel does both ``inverse`` and the label of each voxel."""
 
 _KERNELS: Final = {
     "accumulate": "blend",
     "constant": "blend",
     "shift": "blend",
     "activate": "activate",
-    "label": "inverse and argmax",
+    "label": "inverse",
 }
 """Stage of a kernel; all others prepare."""
 

@@ -9,6 +9,7 @@ from typing import cast
 from engines.api import Box, RegionTask, Session, Slab, Task, WindowPlan
 from engines.package import Package
 from engines.serving.work import infer
+from engines.stages import counted
 from engines.types import FloatArray, Result, Tensors, Volume
 from engines.window import sweep
 
@@ -74,7 +75,7 @@ class _Pulled:
 def run_on_host(
     package: Package, task: Task, watch: Stopwatch, volumes: Sequence[Volume], region: Box | None
 ) -> tuple[Result, dict[str, float]]:
-    """Run a package once; gives the result and `HOST_STAGES` → time on the wall, seconds."""
+    """Run a package once; gives the result and each stage's time on the wall, seconds."""
     watch.reset()
     start = time.perf_counter()
     if region is None:
@@ -85,15 +86,20 @@ def run_on_host(
     output = infer(package, watch, prepared)
     called = time.perf_counter()
     pulled = None if not isinstance(output, Iterator) else _Pulled(output)
-    result = task.finish(package, output if pulled is None else pulled, prepared, volumes)
+    with counted() as inside:
+        result = task.finish(package, output if pulled is None else pulled, prepared, volumes)
     end = time.perf_counter()
     sweeping = pulled.seconds if pulled else 0.0
-    return result, {
+    seconds = {
         "prepare": ready - start,
-        "network": watch.seconds,
-        "blend": called - ready + sweeping - watch.seconds,
-        "finish": end - called - sweeping,
+        "infer": watch.seconds,
+        **inside,
+        "finish": end - called - sweeping - sum(inside.values()),
     }
+    around = called - ready + sweeping - watch.seconds
+    if pulled is not None:
+        return result, {**seconds, "blend": around}
+    return result, {**seconds, "prepare": seconds["prepare"] + around}
 
 
 __all__ = ["Stopwatch", "run_on_host"]

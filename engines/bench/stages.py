@@ -7,18 +7,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-HOST_STAGES: Final = ("prepare", "network", "blend", "finish")
-"""In order: the network's input; the network itself; placing windows and adding them up; back
-to the source grid, the label of each voxel, clean-up and measurements."""
+STAGES: Final = (
+    "upload",
+    "prepare",
+    "infer",
+    "blend",
+    "activate",
+    "inverse",
+    "argmax",
+    "download",
+    "finish",
+)
+"""In order: voxels and tables up; turning, resampling, normalising; the network; placing windows
+and adding them up; the activation; back to the source's voxels; the label of each; labels down;
+clean-up and measurements, and on a device the crop before. No run has all of them."""
 
 COARSE: Final = "coarse pass"
 """All of the pass that finds where the fine one looks, of packages with ``infer.coarse``."""
 
-HOST: Final = "host"
-"""What a sweep on the device leaves to the processor: the crop before, the clean-up after."""
+ON_DEVICE: Final = "swept on the device"
+"""The way of a run that is done there, as the notes of a result have it."""
 
-NETWORK: Final = ("network", "infer")
-"""The stage that is the network, on the host and on the device."""
+ON_HOST: Final = "nothing leaves the host"
+IN_INVERSE: Final = "in inverse: one kernel does both"
+NO_SUCH_STAGE: Final = "no such step in this package"
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Timing:
     @property
     def network(self) -> float:
         """Time of the network, seconds."""
-        return sum(self.seconds.get(stage, 0.0) for stage in NETWORK)
+        return self.seconds.get("infer", 0.0)
 
     @property
     def overhead(self) -> float | None:
@@ -78,8 +90,19 @@ class Rounds:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages, in order."""
-        return tuple(self.timings[-1].seconds)
+        """The stages that there are, in order."""
+        found = self.timings[-1].seconds
+        return tuple(stage for stage in (COARSE, *STAGES) if stage in found)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The stages of `STAGES` that there are not, and why."""
+        absent = [stage for stage in STAGES if stage not in self.stages]
+        if self.way != ON_DEVICE:
+            why = {"upload": ON_HOST, "download": ON_HOST}
+        else:
+            why = {"argmax": IN_INVERSE}
+        return {stage: why.get(stage, NO_SUCH_STAGE) for stage in absent}
 
     @property
     def input_shapes(self) -> dict[tuple[int, ...], int]:
@@ -120,4 +143,4 @@ class Rounds:
         return median(shares) if shares else None
 
 
-__all__ = ["COARSE", "HOST", "HOST_STAGES", "Rounds", "Timing"]
+__all__ = ["COARSE", "ON_DEVICE", "STAGES", "Rounds", "Timing"]

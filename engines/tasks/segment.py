@@ -11,6 +11,7 @@ from engines.api import Box, DeviceJob, Prepared, Slab
 from engines.errors import InferenceError
 from engines.grid import Sampling
 from engines.package import Package
+from engines.stages import stage
 from engines.tasks.activation import activate
 from engines.tasks.crop import cut_grid, foreground
 from engines.tasks.image import prepare, route
@@ -169,7 +170,8 @@ def label_map(
         if done == last or sampling.needed(done, done + 1)[0] >= stop:
             held = None
             continue
-        values, rule = _probabilities(slab.values, activation, painted=painted)
+        with stage("activate"):
+            values, rule = _probabilities(slab.values, activation, painted=painted)
         if held is not None:
             start -= held.shape[1]
             values = np.concatenate([held, values], axis=1)
@@ -225,18 +227,22 @@ def _choose(
     """Choose the labels of source slices; `where` is their start, stop, and the first held."""
     start, stop, first = where
     if len(probabilities) == 1:
-        values = sampling.backward(probabilities[0], start, stop, first=first)
-        labels[values > rule.least] = rule.first
+        with stage("inverse"):
+            values = sampling.backward(probabilities[0], start, stop, first=first)
+        with stage("argmax"):
+            labels[values > rule.least] = rule.first
         _keep(kept, rule.first, values)
         return
     best = np.full(labels.shape, rule.least)
     better = np.empty(labels.shape, dtype=np.bool_)
     for number, channel in enumerate(probabilities, start=rule.first):
-        values = sampling.backward(channel, start, stop, first=first)
-        np.greater(values, best, out=better)
-        np.copyto(labels, np.uint8(number), where=better)
-        if not rule.painted:
-            np.copyto(best, values, where=better)
+        with stage("inverse"):
+            values = sampling.backward(channel, start, stop, first=first)
+        with stage("argmax"):
+            np.greater(values, best, out=better)
+            np.copyto(labels, np.uint8(number), where=better)
+            if not rule.painted:
+                np.copyto(best, values, where=better)
         _keep(kept, number, values)
 
 

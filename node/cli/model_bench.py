@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from engines.bench import Rounds, floating_point_operations, measure, peak_gflops
+from engines.bench import (
+    COARSE,
+    STAGES,
+    Rounds,
+    floating_point_operations,
+    measure,
+    peak_gflops,
+)
 from engines.bench.monai import MonaiStopwatch, is_installed
-from engines.bench.phantom import phantom
 from engines.catalogue import packages
 from engines.errors import BackendUnavailable, EngineError
 from engines.package import Package
 from engines.registry import availability
 from engines.serving.coarse import coarse_pass
 from engines.types import Volume
+from node.cli.bench_images import decoded, write_phantom
 from node.cli.options import models_options, read_config
-from node.dicom.image import read_image
-from node.dicom.volume import read_series
 from node.errors import NodeError
 
 ELSEWHERE = ("kserve",)
 """Backends whose network runs in another process: its processor time is not seen here."""
+
+OVER_THE_NETWORK: Final = "in infer: over the network"
+
+DECODE: Final = "decode"
+"""Reading and decoding the images, by the reader of the node; the same for all backends."""
 
 
 @click.command()
@@ -46,7 +56,7 @@ ELSEWHERE = ("kserve",)
     "--input",
     "folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with the DICOM files of one series; left out: a synthetic trunk.",
+    help="Folder with the DICOM files of one series; left out: a synthetic trunk, as such files.",
 )
 @click.option(
     "--shape",
@@ -78,7 +88,7 @@ def bench(
         catalogue = packages(models_dir or read_config(config_file).models_dir)
         package = catalogue.get(name)
         coarse = coarse_pass(package, catalogue)
-        volumes, decode_s = _images(package, folder, shape)
+        volumes, decode_s = _images(package, folder, shape, rounds)
         with screen.status("measuring the machine's peak") as status:
             peak = peak_gflops()
             found = []
@@ -113,29 +123,26 @@ def bench(
 
 
 def _images(
-    package: Package, folder: Path | None, shape: tuple[int, int, int]
-) -> tuple[Sequence[Volume], float | None]:
-    """Give the images and how long it took to decode them, seconds."""
-    whole = package.manifest.model.ndim == 2 and package.manifest.infer.mode == "whole"
+    package: Package, folder: Path | None, shape: tuple[int, int, int], rounds: int
+) -> tuple[Sequence[Volume], float]:
+    """Give the images, and how long it took to decode them, seconds."""
     if folder is None:
-        return phantom(package, (1, *shape[1:]) if whole else shape), None
+        with TemporaryDirectory(prefix="wetread-bench-") as synthetic:
+            return decoded(package, write_phantom(package, shape, Path(synthetic)), rounds)
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     if not paths:
         raise click.ClickException(f"{folder} has no files")
-    start = time.perf_counter()
-    source = read_image(paths[0]) if whole else read_series(paths)
-    volume = source.volume if source.stack is None else source.stack.straighten(source.volume)
-    return [volume], time.perf_counter() - start
+    return decoded(package, paths, rounds)
 
 
 def _report(
     package: Package,
     volumes: Sequence[Volume],
-    decode_s: float | None,
+    decode_s: float,
     peak: float,
     found: Sequence[tuple[str, Rounds]],
 ) -> dict[str, Any]:
-    rows = [_row(package, name, rounds) for name, rounds in found]
+    rows = [_row(package, name, rounds, decode_s) for name, rounds in found]
     rates = [row["gflops_per_core"] for row in rows if row["gflops_per_core"] is not None]
     # Convolutions that are computed in fewer operations than were counted can be faster than
     # any product of matrices: the peak is the best that was seen here, so no share exceeds it.
@@ -147,24 +154,28 @@ def _report(
         "model": package.name,
         "version": package.version,
         "image": list(volumes[0].grid.shape),
-        "decode_s": decode_s,
         "peak_gflops": best,
         "peak_of": "matrix product" if best == peak else "network",
         "backends": rows,
     }
 
 
-def _row(package: Package, name: str, rounds: Rounds) -> dict[str, Any]:
+def _row(package: Package, name: str, rounds: Rounds, decode_s: float) -> dict[str, Any]:
     operations, network = _operations(package, rounds), rounds.network
     busy = rounds.least_network_cpu_seconds
-    here = rounds.device == "cpu" and rounds.backend not in ELSEWHERE
+    elsewhere = rounds.backend in ELSEWHERE
+    here = rounds.device == "cpu" and not elsewhere
+    missing = rounds.missing
+    if elsewhere:
+        missing |= {"upload": OVER_THE_NETWORK, "download": OVER_THE_NETWORK}
     counted = bool(operations and network)
     return {
         "backend": name,
         "device": rounds.device,
         "way": rounds.way,
         "calls": sum(rounds.input_shapes.values()),
-        "seconds": {stage: rounds.seconds(stage) for stage in rounds.stages},
+        "seconds": {DECODE: decode_s, **{stage: rounds.seconds(stage) for stage in rounds.stages}},
+        "missing": missing,
         "total_s": rounds.total,
         "cpu_s": rounds.cpu_seconds,
         "overhead": rounds.overhead,
@@ -194,11 +205,12 @@ def _operations(package: Package, rounds: Rounds) -> int | None:
 def _print(report: dict[str, Any]) -> None:
     rows = report["backends"]
     table = Table("median", *(f"{row['backend']} on {row['device']}" for row in rows))
-    # Backends of the host and of a device have stages of their own.
-    for stage in dict.fromkeys(stage for row in rows for stage in row["seconds"]):
-        table.add_row(f"{stage}, s", *(_shown(row["seconds"].get(stage), ".3f") for row in rows))
+    for stage in (DECODE, COARSE, *STAGES):
+        if stage != COARSE or any(COARSE in row["seconds"] for row in rows):
+            times = (row["seconds"].get(stage) for row in rows)
+            table.add_row(f"{stage}, s", *(_shown(seconds, ".3f") for seconds in times))
     table.add_section()
-    table.add_row("total, s", *(f"{row['total_s']:.3f}" for row in rows))
+    table.add_row("total without decode, s", *(f"{row['total_s']:.3f}" for row in rows))
     table.add_row("processor time, s", *(f"{row['cpu_s']:.3f}" for row in rows))
     table.add_row("overhead", *(_shown(row["overhead"], ".1%") for row in rows))
     table.add_row("calls of the network", *(str(row["calls"]) for row in rows))
@@ -208,11 +220,15 @@ def _print(report: dict[str, Any]) -> None:
         *(_shown(row["share_of_peak"], ".0%", row["why_no_share"] or "–") for row in rows),
     )
     image = " × ".join(str(size) for size in report["image"])
-    decode = "" if report["decode_s"] is None else f", decoded in {report['decode_s']:.3f} s"
     console = Console()
-    console.print(f"{report['model']} {report['version']} on {image} voxels{decode}")
+    console.print(f"{report['model']} {report['version']} on {image} voxels")
     console.print(table)
     for row in rows:
+        absent = "; ".join(
+            f"{', '.join(stages)}: {why}" for why, stages in _by_reason(row["missing"]).items()
+        )
+        if absent:
+            console.print(f"{row['backend']} has no {absent}.")
         if row["way"] != "on the host":
             console.print(f"{row['backend']}: {row['way']}.")
     console.print(
@@ -220,6 +236,13 @@ def _print(report: dict[str, Any]) -> None:
         f"{report['peak_of']}, the best seen). Overhead: everything but the network, as a share "
         "of the network's time."
     )
+
+
+def _by_reason(missing: dict[str, str]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for stage, why in missing.items():
+        reasons.setdefault(why, []).append(stage)
+    return reasons
 
 
 def _shown(value: float | None, form: str, otherwise: str = "–") -> str:

@@ -355,7 +355,47 @@ def test_a_model_is_measured_stage_by_stage(wetread, tmp_path):
     (row,) = json.loads(result.stdout)["backends"]
     assert row["backend"] == "onnx"
     assert row["calls"] == 1
+    decode_s = row["seconds"].pop("decode")
+    assert decode_s > 0
     assert row["total_s"] == pytest.approx(sum(row["seconds"].values()), abs=0.05)
+    # Every stage of the way is there, or said not to be.
+    assert {"upload", "prepare", "infer", "blend", "argmax", "inverse", "download"} <= {
+        *row["seconds"],
+        *row["missing"],
+    }
+
+
+def test_the_table_of_a_model_has_a_line_for_each_stage_there_or_not(wetread, tmp_path):
+    infer = {"mode": "sliding_window", "patch": [4, 8, 8], "overlap": 0.5}
+    write_package(tmp_path / "tiny", manifest(infer=infer), network(kind="threshold"))
+
+    result = wetread(
+        *("models", "bench", "tiny", "--models-dir", tmp_path, "--backend", "onnx"),
+        *("--shape", 4, 8, 12, "--rounds", 1),
+    )
+
+    assert result.exit_code == 0, result.output
+    stages = ["decode", "upload", "prepare", "infer", "blend", "activate", "inverse", "argmax"]
+    lines = [line.split() for line in result.stdout.splitlines() if ", s " in line]
+    shown = {line[1].removesuffix(","): line[-2] for line in lines}
+    assert list(shown)[:9] == [*stages, "download"]
+    assert [stage for stage, time in shown.items() if time == "–"] == ["upload", "download"]
+    assert "onnx has no upload, download: nothing leaves the host." in result.stdout
+
+
+def test_a_model_is_measured_on_the_files_of_a_series(wetread, tmp_path):
+    write_package(tmp_path / "models" / "tiny", manifest(), network(kind="threshold"))
+    write(ct_series(slices=5, rows=8, columns=6), tmp_path / "series")
+
+    result = wetread(
+        *("models", "bench", "tiny", "--models-dir", tmp_path / "models", "--backend", "onnx"),
+        *("--input", tmp_path / "series", "--rounds", 1, "--json"),
+    )
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["image"] == [5, 8, 6]
+    assert report["backends"][0]["seconds"]["decode"] > 0
 
 
 @pytest.mark.parametrize("name", ["cxr-lungs", "cxr-view"])
