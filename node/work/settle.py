@@ -20,13 +20,18 @@ LEFT_OUT = "gate"
 OVER_BUDGET = "latency budget"
 """Step of a run whose results came later than its rule allows: no failure, but shown."""
 
+FORECAST = "latency forecast"
+"""Step of a run with a latency budget that is about to begin: its seconds are those that the
+model is expected to take, its problem that it will end too late."""
+
 DEVICE_LOST = "device lost"
 """Begins the step of a run that has lost its device: it is repeated, and fails by itself."""
 
 
 def is_failure(row: StepRow) -> bool:
     """Whether a step failed; deliveries speak for themselves, and not every remark is one."""
-    remark = row.step in (DELIVER, LEFT_OUT, OVER_BUDGET) or row.step.startswith(DEVICE_LOST)
+    remarks = (DELIVER, LEFT_OUT, OVER_BUDGET, FORECAST)
+    remark = row.step in remarks or row.step.startswith(DEVICE_LOST)
     return bool(row.problem) and not remark
 
 

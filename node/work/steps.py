@@ -200,6 +200,7 @@ class Steps:
                 foreseen = self._budgets.foresee(
                     study_instance_uid,
                     revision,
+                    step.subject,
                     run,
                     self._revision(study_instance_uid, revision).complete_at,
                     self._pool.expected_s(run.model, run.model_version, volumes),

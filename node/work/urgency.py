@@ -12,7 +12,7 @@ import structlog
 from node.domain import PlannedRun
 from node.metrics import LATENCY_BUDGETS
 from node.store.ledger import Ledger, StepRow
-from node.work.settle import OVER_BUDGET
+from node.work.settle import FORECAST, OVER_BUDGET
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ def shortfall(
 
 
 class Budgets:
-    """Counts the runs that have a latency budget, and records those that took longer.
+    """Counts the runs that have a latency budget, and records what was foreseen and what came.
 
     Parameters
     ----------
@@ -102,6 +102,7 @@ class Budgets:
         self,
         study_instance_uid: str,
         revision: int,
+        subject: str,
         run: PlannedRun,
         complete_at: datetime,
         expected_s: float | None,
@@ -110,7 +111,12 @@ class Budgets:
 
         It is run all the same: a late result is better than none.
         """
-        short = shortfall(run, complete_at, self._clock(), expected_s)
+        if run.latency_budget_s is None or expected_s is None:
+            return ()
+        now = self._clock()
+        short = shortfall(run, complete_at, now, expected_s)
+        row = StepRow(FORECAST, subject, expected_s, now, short or "")
+        self._ledger.record_step(study_instance_uid, revision, row)
         if short is None:
             return ()
         log.warning(

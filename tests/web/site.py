@@ -127,7 +127,7 @@ class Past:
     def ended(self, state, reason="", study="1.2.3", revision=1, at=NOON):
         self.index.set_state(study, revision, state, reason, at)
 
-    def planned(self, study="1.2.3", revision=1, *, not_run=()):
+    def planned(self, study="1.2.3", revision=1, *, not_run=(), **of_the_run):
         case = tuple(f"{study}.1.{number}" for number in range(3))
         run = PlannedRun(
             "chest ct",
@@ -139,6 +139,7 @@ class Past:
             ("d",) * 3,
             "i",
             ("pacs",),
+            **of_the_run,
         )
         self.index.store_plan(Plan(study, revision, "c0ffee" * 10, (run,), tuple(not_run)))
 

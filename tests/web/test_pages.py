@@ -140,6 +140,27 @@ def test_a_failed_step_shows_its_problem(browser, past):
     assert text.count("two slices share a position") == 3  # study, revision and step
 
 
+def test_a_latency_budget_is_shown_with_its_forecast_and_what_came_of_it(browser, past):
+    past.received()
+    past.completed()
+    past.planned(latency_budget_s=60.0)
+    past.step("latency forecast", 45.0, "the model was expected to take 45 s when 40 s were left")
+    past.step("latency budget", 95.0, "results 95 s after the study was complete, of 60 s")
+
+    text = Page(browser.get("/studies/1.2.3").text).text
+
+    assert "Destinations Latency budget, s" in text
+    assert "1.2.3.1 pacs 60" in text
+    assert "latency forecast ct-lungs 45.00" in text
+    assert "expected to take 45 s when 40 s were left" in text
+    assert "latency budget ct-lungs 95.00" in text
+
+
+def test_without_a_latency_budget_there_is_no_column_for_it(browser, past):
+    past.one_study_of_each_fate()
+    assert "Latency budget" not in Page(browser.get("/studies/1.2.3").text).text
+
+
 def test_what_others_have_written_is_shown_as_text_only(browser, past):
     past.received()
     past.completed(reason=ATTACK)

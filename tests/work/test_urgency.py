@@ -14,6 +14,7 @@ from node.domain import StudyState
 from node.store.database import database_url
 from node.store.files import result_folder
 from node.work.product import load_product
+from node.work.settle import is_failure
 from node.work.urgency import overrun, place_in_queue, shortfall
 from node.work.workflow import Flow
 from tests.builders import ct_series, records
@@ -159,6 +160,9 @@ def test_the_second_late_study_is_foreseen_before_it_is_run_and_its_result_says_
         _, provenance = load_product(node.files.path(f"{result_folder(uid, 1, 0)}/result.npz"))
         notes = " ".join(provenance.notes)
         assert ("0 s of the latency budget of 60 s were left" in notes) == bool(foreseen)
+        forecasts = [row for row in node.ledger.steps(uid, 1) if row.step == "latency forecast"]
+        assert [row.problem in notes and row.seconds > 0 for row in forecasts] == [True] * foreseen
+        assert not any(map(is_failure, forecasts))
 
 
 def test_a_planned_study_keeps_its_place_and_one_that_is_not_planned_has_one(open_node):
