@@ -19,6 +19,8 @@ from node.deliver.rare import rare_association
 from node.deliver.wire import name_of
 from node.errors import TransientError
 
+MOST_INSTANCES: Final = 20_000
+"""Of one series; an archive that lists more is asked again later, and then raises the alarm."""
 PENDING: Final = (0xFF00, 0xFF01)
 SUCCESS: Final = 0x0000
 
@@ -72,6 +74,9 @@ def _instances(
         status = answer.get("Status")
         if status in PENDING and identifier is not None:
             found.append(str(identifier.get("SOPInstanceUID", "")))
+        if len(found) > MOST_INSTANCES:
+            association.abort()
+            raise TransientError(f"{name} lists more than {MOST_INSTANCES} instances of a series")
     if status is None:
         raise TransientError(f"{name} did not answer the query")
     if status != SUCCESS:
