@@ -10,7 +10,8 @@ import pytest
 
 from engines.backends.tensorrt.builder import BuildOptions, Names, build
 from engines.backends.tensorrt.flavour import Flavour
-from engines.backends.tensorrt.plans import Order, make
+from engines.backends.tensorrt.plans import Order, make, operators_kept, self_test_inputs
+from engines.backends.tensorrt.precision import variant
 from engines.backends.tensorrt.profiles import Profile, fitted, wanted
 from engines.errors import PackageError
 from engines.package import load_package
@@ -39,6 +40,17 @@ def test_every_reference_package_can_be_built(rtx, name, precision):
     made = make(rtx, package, Order(precision))
     assert len(made.built.plan) > 100_000
     assert made.built.profile == wanted(package)[0]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_nvidia_takes_the_int8_graph_of_every_reference_package_whatever_the_gate_says(rtx, name):
+    package = load_package(MODELS / name)
+    kept, cases = operators_kept(package), self_test_inputs(package)
+    graph = variant(package.read_model(), "int8", keep=kept, calibration=cases)
+    model = package.manifest.model
+    names = Names(model.inputs[0].name, model.outputs[0].name)
+    built = build(rtx, graph, names, wanted(package), BuildOptions())
+    assert len(built.plan) > 100_000
 
 
 def test_a_classifier_passes_the_gate_in_int8_and_is_built(rtx):
