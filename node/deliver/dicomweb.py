@@ -24,6 +24,8 @@ from node.errors import Away, PermanentError, TransientError
 BLOCK_BYTES: Final = 262144
 PAGE: Final = 500
 """Instances asked for at once."""
+MOST_INSTANCES: Final = 20_000
+"""Of one series; a server that lists more is asked again later, and then raises the alarm."""
 
 _JSON: Final = "application/dicom+json"
 _FAILED_SOP_SEQUENCE: Final = "00081198"
@@ -161,25 +163,26 @@ def _check(answer: Answer, name: str, service: str) -> None:
         raise TransientError(f"{name} failed with HTTP {status}")
 
 
-def _instances(client: Client, study_instance_uid: str, series_instance_uid: str) -> Iterator[str]:
+def _instances(client: Client, study_instance_uid: str, series_instance_uid: str) -> set[str]:
     path = f"/studies/{study_instance_uid}/series/{series_instance_uid}/instances"
+    listed: set[str] = set()
     offset = 0
     while True:
         asked = urlencode({"includefield": _SOP_INSTANCE_UID, "limit": PAGE, "offset": offset})
         answer = client.request("GET", f"{path}?{asked}", headers={"Accept": _JSON})
         if answer.status in (204, 404):  # 404: some servers say so of a series they do not have
-            return
+            return listed
         _check(answer, client.name, "QIDO-RS")
-        found = _json(answer)
-        if answer.status != 200 or not isinstance(found, list):
+        page = _json(answer)
+        if answer.status != 200 or not isinstance(page, list):
             raise PermanentError(f"{client.name} answers QIDO-RS with HTTP {answer.status}")
-        for instance in found:
-            uid = _value(instance, _SOP_INSTANCE_UID)
-            if isinstance(uid, str):
-                yield uid
-        if len(found) < PAGE:
-            return
-        offset += len(found)
+        found = {uid for each in page if isinstance(uid := _value(each, _SOP_INSTANCE_UID), str)}
+        if len(page) < PAGE or found <= listed:  # some servers give the whole list every time
+            return listed | found
+        listed |= found
+        if len(listed) > MOST_INSTANCES:
+            raise TransientError(f"{client.name} lists more than {MOST_INSTANCES} instances")
+        offset += len(page)
 
 
 def _blocks(file: DicomFile, head: bytes, tail: bytes) -> Iterator[bytes]:

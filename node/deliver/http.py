@@ -6,14 +6,23 @@ do again is for the outbox to decide, and credentials go to the configured host 
 
 from __future__ import annotations
 
-import time
+import socket
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+from urllib3 import (
+    BaseHTTPResponse,
+    HTTPConnectionPool,
+    HTTPSConnectionPool,
+    PoolManager,
+    Timeout,
+)
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -60,6 +69,7 @@ class Client:
         self._destination = destination
         self._url = destination.url.rstrip("/")
         self._pool: PoolManager | None = None
+        self._limit: _Limit | None = None
 
     @property
     def name(self) -> str:
@@ -90,24 +100,28 @@ class Client:
             may not have acted.
         """
         every = {**headers, **self._credentials()}
-        deadline = time.monotonic() + self._destination.timeout_s
+        self._limit = limit = _Limit(self._destination.timeout_s)
         try:
             response = self._connections().request(
                 method,
                 self._url + path,
                 headers=every,
-                body=body,
+                body=None if body is None else limit.after(body),
                 preload_content=False,
                 retries=False,
             )
             try:
-                return self._read(response, max(deadline, time.monotonic() + 1))
+                return self._read(response, limit)
             finally:
                 response.release_conn()
         except _NO_ASSOCIATION as error:
             raise Away(f"{self.name} cannot be reached: {_words(error)}") from error
         except (HTTPError, OSError) as error:
+            if limit.is_over:
+                raise self._late() from error
             raise TransientError(f"{self.name} broke the request off: {_words(error)}") from error
+        finally:
+            limit.end()
 
     def close(self) -> None:
         """Close the connections."""
@@ -120,7 +134,13 @@ class Client:
             seconds = self._destination.timeout_s
             timeout = Timeout(connect=seconds, read=seconds)
             self._pool = PoolManager(1, maxsize=1, timeout=timeout, **self._tls())
+            self._pool.pool_classes_by_scheme = _pools(self)
         return self._pool
+
+    def sends_over(self, connection: socket.socket) -> None:
+        """Begin a request over a connection; the limit of its answer can end it."""
+        if self._limit is not None:
+            self._limit.watch(connection)
 
     def _tls(self) -> dict[str, Any]:
         tls = self._destination.tls
@@ -131,7 +151,7 @@ class Client:
             options |= {"server_hostname": tls.server_name, "assert_hostname": tls.server_name}
         return options
 
-    def _read(self, response: BaseHTTPResponse, deadline: float) -> Answer:
+    def _read(self, response: BaseHTTPResponse, limit: _Limit) -> Answer:
         body = bytearray()
         while piece := response.read(_READ_BYTES):
             body += piece
@@ -140,13 +160,16 @@ class Client:
                 raise TransientError(
                     f"{self.name} answered with more than {MAX_ANSWER_BYTES} bytes"
                 )
-            if time.monotonic() > deadline:
-                response.close()
-                raise TransientError(
-                    f"{self.name} did not answer within {self._destination.timeout_s:g} s"
-                )
+        if limit.is_over:
+            # What ends by the end of the connection would look whole.
+            raise self._late()
         content_type = response.headers.get("Content-Type", "")
         return Answer(response.status, content_type.partition(";")[0].strip().lower(), bytes(body))
+
+    def _late(self) -> TransientError:
+        return TransientError(
+            f"{self.name} did not answer within {self._destination.timeout_s:g} s"
+        )
 
     def _credentials(self) -> dict[str, str]:
         """Header lines that say who the node is, as the files have them now."""
@@ -165,6 +188,74 @@ class Client:
         if wanted.bearer_file is not None:
             headers["Authorization"] = f"Bearer {_secret(wanted.bearer_file)}"
         return headers
+
+
+class _Limit:
+    """The time that one answer may take as a whole; a socket's timeout is for each piece of it.
+
+    It begins when the request is sent, and shuts the connection down when it is over.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._connection: socket.socket | None = None
+        self._timer = Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._has_body = False
+
+    def watch(self, connection: socket.socket) -> None:
+        """Note over which connection the request goes."""
+        self._connection = connection
+        if not self._has_body:
+            self._timer.start()
+
+    def after(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Give the body of the request; its answer is waited for from its end on."""
+        self._has_body = True
+
+        def blocks() -> Iterator[bytes]:
+            yield from body
+            self._timer.start()
+
+        return blocks()
+
+    def end(self) -> None:
+        """The answer is there, or is not waited for any more."""
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        self.is_over = True
+        if self._connection is not None:
+            with suppress(OSError):  # it may be closed already
+                # Not the method of an SSLSocket: that one takes the TLS layer away as well.
+                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+
+
+def _pools(client: Client) -> dict[str, Any]:
+    """Pools of urllib3 whose connections tell the client over which socket they send."""
+
+    def tell(connection: HTTPConnection) -> None:
+        if connection.sock is None:
+            connection.connect()
+        client.sends_over(connection.sock)
+
+    class Plain(HTTPConnection):
+        def request(self, *arguments: Any, **options: Any) -> None:
+            tell(self)
+            super().request(*arguments, **options)
+
+    class Secure(HTTPSConnection):
+        def request(self, *arguments: Any, **options: Any) -> None:
+            tell(self)
+            super().request(*arguments, **options)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 def _secret(path: Path) -> str:

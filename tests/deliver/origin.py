@@ -11,6 +11,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -36,6 +37,8 @@ class Origin:
         Answers every request with this status and nothing else, if it is set.
     loses
         Whether it says that it has stored what it has not.
+    pages
+        Whether it lists no more than it is asked for.
     headers
         Of each request, in order.
     """
@@ -45,6 +48,7 @@ class Origin:
         self.answer: Callable[[Dataset], int] = lambda _ds: 0x0000
         self.http: int | None = None
         self.loses = False
+        self.pages = True
         self.body: bytes | None = None
         self.headers: list[dict[str, str]] = []
         self.content: list[bytes] = []
@@ -133,6 +137,10 @@ def _handler(server: Origin) -> type[BaseHTTPRequestHandler]:
                 return
             path = self.path.partition("?")[0].split("/")
             found = server.instances(path[path.index("series") + 1]) if "series" in path else []
+            if server.pages:
+                asked = parse_qs(urlsplit(self.path).query)
+                offset, limit = (int(asked.get(n, ["0"])[0]) for n in ("offset", "limit"))
+                found = found[offset : offset + limit]
             self._respond(200 if found else 204, json.dumps(found).encode() if found else None)
 
         def _respond(self, status: int, body: bytes | None) -> None:

@@ -8,6 +8,8 @@ from base64 import b64encode
 
 import pytest
 import trustme
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from node.deliver import dicomweb
 from node.deliver.objects import read_file
@@ -178,6 +180,22 @@ def test_a_certificate_of_somebody_else_is_not_trusted(file, tmp_path, authority
         url = f"https://127.0.0.1:{server.port}/dicom-web"
         with pytest.raises(Away, match="cannot be reached"):
             store(server.port, file, url=url, tls={"ca": tmp_path / "ca.pem"})
+
+
+@pytest.mark.parametrize("pages", [True, False], ids=["pages", "whole list every time"])
+def test_a_long_list_is_read_to_its_end_and_no_further(file, pages):
+    with origin() as server:
+        server.pages = pages
+        ds = dcmread(file.path)
+        for number in range(dicomweb.PAGE + 1):
+            server.stored.append(Dataset())
+            server.stored[-1].SOPInstanceUID = f"2.25.{number}"
+            server.stored[-1].SeriesInstanceUID = ds.SeriesInstanceUID
+
+        found = dicomweb.held(web_destination(server.port), "1.2.3", [ds.SeriesInstanceUID])
+
+    assert len(found) == dicomweb.PAGE + 1
+    assert len(server.headers) == 2
 
 
 def test_a_query_without_a_service_says_so():
