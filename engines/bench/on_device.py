@@ -8,21 +8,14 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from engines.api import DeviceJob
+from engines.bench.stages import STAGES
 from engines.device.api import Argument, Buffer, DeviceApi, Extent, Mark, Stream
 from engines.device.sweep import Network, segment
 from engines.types import Array, LabelArray
 
-DEVICE_STAGES: Final = (
-    "upload",
-    "prepare",
-    "infer",
-    "blend",
-    "activate",
-    "inverse",
-    "download",
-)
-"""Of `engines.bench.stages.STAGES`: ``prepare`` gathers windows, too, ``activate`` divides the
-weights out, and one kernel does both ``inverse`` and the label of each voxel."""
+DEVICE_STAGES: Final = tuple(stage for stage in STAGES if stage not in ("argmax", "finish"))
+"""What the device does: ``prepare`` gathers windows, too, ``activate`` divides the weights out,
+and one kernel does both ``inverse`` and the label of each voxel."""
 
 _KERNELS: Final = {
     "accumulate": "blend",

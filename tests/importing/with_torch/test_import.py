@@ -223,7 +223,7 @@ def torchscript(source: Path, **selftest: Any) -> torch.Tensor:
     return example
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit")
 def test_a_torchscript_network_takes_the_manifest_beside_it(tmp_path):
     example = torchscript(tmp_path / "script")
     made = import_model(tmp_path / "script", tmp_path / "second")
@@ -234,7 +234,7 @@ def test_a_torchscript_network_takes_the_manifest_beside_it(tmp_path):
             np.testing.assert_allclose(case["output"], monai_unet()(example).numpy(), atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit")
 def test_a_graph_with_other_numbers_than_asked_for_leaves_nothing_behind(tmp_path):
     torchscript(tmp_path / "script", tolerance={"max_abs": 1e-12})
     before = sorted(tmp_path.iterdir())

@@ -37,7 +37,8 @@ class ToyTask:
     def prepare(self, package: Package, volumes: Sequence[Volume]) -> Prepared:
         """Take the first volume as it is."""
         volume = volumes[0]
-        return Prepared(volume.voxels[np.newaxis], volume.grid, None)
+        voxels = np.asarray(volume.voxels, dtype=np.float32)
+        return Prepared(voxels[np.newaxis], volume.grid, None)
 
     def finish(
         self, package: Package, output: FloatArray, prepared: Prepared, volumes: Sequence[Volume]
