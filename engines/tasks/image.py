@@ -131,7 +131,8 @@ def clean_slices(voxels: Array, valid: BoolArray | None) -> Iterator[FloatArray]
     """
     least = np.float32(np.inf)
     for image, seen in zip(voxels, () if valid is None else valid, strict=valid is not None):
-        least = min(least, np.float32(image.min(where=seen, initial=np.inf)))
+        values = np.asarray(image, dtype=np.float32)
+        least = min(least, values.min(where=seen, initial=np.float32(np.inf)))
     for k, image in enumerate(voxels):
         clean = np.asarray(image, dtype=np.float32)
         if valid is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -59,6 +62,11 @@ def on_the_host(package, *volumes):
         return pool.run("tiny", None, volumes)[0]
 
 
+def on_the_device(tmp_path, package, *volumes):
+    with opened(Fake(), tmp_path, package, "onnx") as pool:
+        return pool.run("tiny", None, volumes)[0]
+
+
 def assert_same(found, expected):
     """At most one voxel of a thousand differs, as docs/reference/performance.md has it."""
     assert len(np.unique(expected.labelmap)) > 1, "the example shows nothing"
@@ -88,6 +96,29 @@ def test_what_goes_up_is_two_bytes_a_voxel_and_down_comes_one(tmp_path):
     tables = 20_000
     assert 2 * voxels < fake.device.bytes_up < 2 * voxels + tables
     assert voxels < fake.device.bytes_down < voxels + 100
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("step", [{"kind": "zscore"}, {"kind": "minmax"}, HU], ids=str)
+def test_whole_numbers_are_the_same_as_int16_and_as_float32(tmp_path, padded, step):
+    package = packaged(
+        tmp_path / "models",
+        preprocess__normalize=[step],
+        preprocess__crop={"above": -500, "margin_mm": 5},
+        postprocess__measurements=["volume_ml", "mean_hu"],
+    )
+    wide = volume()
+    wide.voxels[0, :2] = np.array([[-32768], [32767]])  # a difference that int16 cannot hold
+    if padded:
+        wide = replace(wide, padding=wide.voxels < -800)
+    narrow = replace(wide, voxels=wide.voxels.astype(np.int16))
+
+    for run in (on_the_host, partial(on_the_device, tmp_path)):
+        found, expected = run(package, narrow), run(package, wide)
+        assert len(np.unique(expected.labelmap)) > 1, "the example shows nothing"
+        assert np.array_equal(found.labelmap, expected.labelmap)
+        for one, other in zip(found.measurements, expected.measurements, strict=True):
+            assert one.value == pytest.approx(other.value, rel=1e-6)
 
 
 def test_voxels_that_are_no_whole_numbers_go_up_as_they_are(tmp_path):
