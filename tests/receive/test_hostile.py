@@ -234,6 +234,25 @@ def test_a_store_request_without_a_data_set_is_answered(door):
         assert status_of(wire.read_pdu()) == 0xC002
 
 
+def test_a_data_set_that_goes_on_beyond_twice_the_limit_is_aborted():
+    limit = 1 << 20
+    with opened(max_object_bytes=limit) as door, door.wire() as wire:
+        wire.associate()
+        wire.send(pdata(command(store_request())))
+        with suppress(ConnectionError):
+            for _ in range(2 * limit // 100_000 + 1):
+                wire.send(pdata(Pdv(CT, 0, bytes(100_000))))
+        assert wire.answers_until_closed() == [struct.pack(">BxIxxBB", 7, 4, 2, 0)]
+        assert door.serves()
+
+
+def test_another_application_context_than_dicoms_is_rejected(door):
+    request = associate_request().replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
+    with door.wire() as wire:
+        wire.send(request)
+        assert wire.read_pdu() == struct.pack(">BxIxBBB", 3, 4, 1, 1, 2)
+
+
 def test_a_flood_of_strangers_is_answered_for_a_while_and_known_peers_always(door):
     answers = []
     for _ in range(60):
