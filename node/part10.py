@@ -83,6 +83,11 @@ def after_file_meta(window: bytes) -> tuple[int, bool]:
         last = tag
         if tag == _TRANSFER_SYNTAX_UID:
             transfer_syntax_uid = window[start:offset].rstrip(b"\0 ")
+    return offset, are_implicit(window, offset, transfer_syntax_uid)
+
+
+def are_implicit(window: bytes, offset: int, transfer_syntax_uid: bytes) -> bool:
+    """Return whether the VRs are implicit in the data set that begins at `offset`."""
     if not transfer_syntax_uid or transfer_syntax_uid.translate(None, b"0123456789."):
         raise Unsure
     if transfer_syntax_uid in _NOT_WALKED:
@@ -91,7 +96,7 @@ def after_file_meta(window: bytes) -> tuple[int, bool]:
     # Files that deny their transfer syntax exist; pydicom knows how to read those.
     if window[offset : offset + 2] == b"\x00\x00" or implicit == _shows_a_vr(window, offset):
         raise Unsure
-    return offset, implicit
+    return implicit
 
 
 def element_at(window: bytes, offset: int, implicit: bool) -> tuple[int, bytes | None, int, int]:

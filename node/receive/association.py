@@ -50,6 +50,7 @@ from node.receive.reception import Reception
 from node.receive.status import Status
 from node.receive.store_request import StoreRequest
 from node.receive.storing import StoreOperation
+from node.receive.stream import Stream
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,6 @@ _ABORT_BY_PROVIDER: Final = 2
 _NOT_SPECIFIED: Final = 0
 _MESSAGE_ID: Final = 1
 """Of the one request that the node may make on an association it has not opened."""
-_QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
 class _Lost(Exception):  # noqa: N818 - says what happened to the connection
@@ -85,11 +85,10 @@ class Association:
         self, reception: Reception, caller: Caller, ended: Callable[[Association], None]
     ) -> None:
         self._reception = reception
-        self._connection = caller.connection
+        self._stream = Stream(caller.connection)
         self._caller = caller
         self._ended = ended
         self._timeout_s = reception.receive.network_timeout_s
-        self._waits_s = 0.0
         self._stopping = False
         self._agreement: Agreement
         self._reader = PduReader(reception.receive.max_pdu_bytes)
@@ -106,25 +105,20 @@ class Association:
         """Abort as soon as no message is under way; returns at once."""
         self._stopping = True
         if self._message.command is None:
-            self._shut(socket.SHUT_RD)
+            self._stream.shut(socket.SHUT_RD)
 
     def kill(self) -> None:
         """Break the connection, whatever is under way, and wait for the thread."""
-        self._shut(socket.SHUT_RDWR)
+        self._stream.shut(socket.SHUT_RDWR)
         self._thread.join()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the end of the thread, but no longer than a time."""
         self._thread.join(timeout_s)
 
-    def _shut(self, how: int) -> None:
-        with suppress(OSError):  # it may be closed already
-            # Not the method of an SSLSocket: that one takes the TLS layer away as well.
-            socket.socket.shutdown(self._connection, how)
-
     def _run(self) -> None:
         try:
-            self._wait_at_most(self._timeout_s)
+            self._stream.wait_at_most(self._timeout_s)
             peer = self._admit()
             if peer is not None:
                 try:
@@ -138,7 +132,7 @@ class Association:
             self._send_last(abort(_ABORT_BY_USER, _NOT_SPECIFIED))
         finally:
             self._message.discard()
-            self._connection.close()
+            self._stream.close()
             self._ended(self)
 
     def _admit(self) -> Peer | None:
@@ -163,7 +157,7 @@ class Association:
                 self._reject(agreement)
                 return
             self._agreement = agreement
-            self._connection.sendall(agreement.accept(self._caller.request))
+            self._stream.send(agreement.accept(self._caller.request))
             self._serve()
         except ProtocolError as error:
             self._log_aborted(str(error))
@@ -177,7 +171,7 @@ class Association:
         receive = self._reception.receive
         room = BUFFER_BUDGET // receive.max_associations
         buffer = memoryview(bytearray(max(SMALLEST_BUFFER, min(room, LARGEST_BUFFER))))
-        full = len(buffer) // 2
+        full = 65536
         deadline = self._reception.monotonic() + self._timeout_s
         filled = 0
         while True:
@@ -195,6 +189,8 @@ class Association:
             if filled >= full or not 0 < self._message.unwritten < MOST_UNWRITTEN:
                 self._message.flush()
                 filled = 0
+            if not self._reader.is_between_pdus or self._message.command is not None:
+                self._stream.acknowledge()
             if self._reader.progress != progress:
                 deadline = self._reception.monotonic() + self._timeout_s
 
@@ -211,26 +207,14 @@ class Association:
             deadline = min(deadline, self._message.deadline(self._timeout_s))
         if now >= deadline:
             raise _Lost(self._why_late())
-        self._wait_at_most(deadline - now)
+        self._stream.wait_at_most(deadline - now)
         try:
-            count = self._connection.recv_into(buffer)
+            count = self._stream.receive_into(buffer)
         except TimeoutError:
             raise _Lost(self._why_late()) from None
         if not count:
             raise _Lost("the node stops" if self._stopping else "the peer closed the connection")
-        if _QUICK_ACK is not None:
-            # A peer with Nagle's algorithm holds its last segment back until this ACK.
-            self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         return count
-
-    def _wait_at_most(self, seconds: float) -> None:
-        """Set the timeout of the connection, to within a twentieth.
-
-        That costs a system call, before which another thread may get the interpreter.
-        """
-        if not 0.95 * seconds <= self._waits_s <= 1.05 * seconds:
-            self._connection.settimeout(seconds)
-            self._waits_s = seconds
 
     def _why_late(self) -> str:
         if self._reader.is_between_pdus and self._message.command is None:
@@ -308,10 +292,14 @@ class Association:
     def _finish(self) -> None:
         """Answer the message that has arrived completely."""
         message = self._message
-        response = self._respond(message)
-        if response is not None:
-            self._wait_at_most(self._timeout_s)
-            self._connection.sendall(data_transfer(message.context_id, True, response))
+        try:
+            response = self._respond(message)
+            if response is not None:
+                self._stream.wait_at_most(self._timeout_s)
+                self._stream.send(data_transfer(message.context_id, True, response))
+        finally:
+            if message.operation is not None:
+                message.operation.answered()
         if isinstance(message.operation, CommitmentOperation):
             self._follow_up(message.context_id, message.operation)
         self._message = Message()
@@ -325,7 +313,7 @@ class Association:
         for pdu in message_pdus(
             context_id, follow_up.command_set, follow_up.data_set, self._agreement.max_pdu_bytes
         ):
-            self._connection.sendall(pdu)
+            self._stream.send(pdu)
 
     def _respond(self, message: Message) -> bytes | None:
         command = message.command
@@ -369,14 +357,15 @@ class Association:
         """Send a PDU after which nothing is expected, and let the peer hang up."""
         monotonic = self._reception.monotonic
         with suppress(OSError):
-            self._connection.settimeout(LINGER_S)
-            self._connection.sendall(pdu)
-            self._shut(socket.SHUT_WR)
+            self._stream.wait_at_most(LINGER_S)
+            self._stream.send(pdu)
+            self._stream.shut(socket.SHUT_WR)
             # What is unread at the close would make the kernel destroy the answer.
             until = monotonic() + LINGER_S
+            unread = memoryview(bytearray(SMALLEST_BUFFER))
             while (left := until - monotonic()) > 0:
-                self._connection.settimeout(left)
-                if not self._connection.recv(SMALLEST_BUFFER):
+                self._stream.wait_at_most(left)
+                if not self._stream.receive_into(unread):
                     break
 
     def _log_aborted(self, reason: str) -> None:

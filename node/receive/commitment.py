@@ -244,6 +244,9 @@ class CommitmentOperation:
         finally:
             self.discard()
 
+    def answered(self) -> None:
+        """Nothing is left to do; the report follows by itself."""
+
     def _record(self) -> tuple[int, str]:
         command, service = self._command, self._service
         if command.sop_instance_uid != PUSH_MODEL_INSTANCE:

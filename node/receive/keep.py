@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
@@ -162,10 +162,9 @@ class Receiving:
             request.transfer_syntax_uid,
             request.calling_ae_title,
         )
-        part.append([meta])
         self._meta_bytes = len(meta)
+        self._unwritten: tuple[bytes, ...] = (meta,)
         self._bytes = 0
-        self._looked = False
         self._header: Header | None = None
 
     def write(self, fragments: Sequence[memoryview]) -> None:
@@ -185,23 +184,26 @@ class Receiving:
                 f"the data set has more than {self._max_object_bytes} bytes "
                 "(receive.max_object_bytes)",
             )
-        self._part.append(fragments)
-        if not self._looked and self._meta_bytes + self._bytes >= WINDOW_BYTES:
+        if not self._unwritten:
+            self._part.append(fragments)
+            return
+        pieces: list[bytes | memoryview] = [*self._unwritten, *fragments]
+        self._unwritten = ()
+        self._part.append(pieces)
+        if self._meta_bytes + self._bytes >= WINDOW_BYTES:
             # While the peer sends the rest there is time: nobody waits for the answer yet.
-            self._looked = True
-            self._header = header_begun(self._part.descriptor, self._meta_bytes + self._bytes)
+            self._header = header_begun(
+                _first(WINDOW_BYTES, pieces),
+                self._meta_bytes,
+                self._request.transfer_syntax_uid,
+            )
 
-    def finish(self) -> Future[Receipt]:
+    def finish(self) -> None:
         """Make the whole data set durable; after return its sender may forget it.
 
         Full durability: named as whole, file synced, folder synced, in this order. A crash
         before the end leaves the sender without an answer, and it sends again; a crash after it
         leaves a file that the next start records. Relaxed: the same without the syncs.
-
-        Returns
-        -------
-        Future of Receipt
-            What it is to the index, as soon as that is known.
 
         Raises
         ------
@@ -211,13 +213,24 @@ class Receiving:
             If the disk fails. Nothing is kept then.
         """
         try:
-            header = self._checked_header()
+            self._part.append(self._unwritten)
+            self._header = self._checked_header()
             self._part.complete()
             if self._names is not None:
                 self._names.sync()
         except BaseException:  # whatever it was: what has no answer yet must not stay
             self._part.remove()
             raise
+
+    def hand_over(self) -> Future[Receipt]:
+        """Have the index told of what is finished.
+
+        Returns
+        -------
+        Future of Receipt
+            What it is to the index, as soon as that is known.
+        """
+        assert self._header is not None  # noqa: S101 - for the type checker
         content = Content(
             transfer_syntax_uid=self._request.transfer_syntax_uid,
             calling_ae_title=self._request.calling_ae_title,
@@ -226,7 +239,7 @@ class Receiving:
             meta_bytes=self._meta_bytes,
         )
         kept: Future[Receipt] = Future()
-        shelved = self._committer.submit(shelve(self._part, header, content))
+        shelved = self._committer.submit(shelve(self._part, self._header, content))
         shelved.add_done_callback(lambda done: self._settle(done, kept))
         return kept
 
@@ -256,3 +269,13 @@ class Receiving:
         except Exception as error:  # its sender was told that it is kept: it stays as it is
             log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
             kept.set_exception(error)
+
+
+def _first(size: int, fragments: Iterable[bytes | memoryview]) -> bytes:
+    """Copy the first bytes of fragments that have so many."""
+    found = bytearray()
+    for fragment in fragments:
+        found += fragment[: size - len(found)]
+        if len(found) == size:
+            break
+    return bytes(found)

@@ -25,6 +25,10 @@ class Operation(Protocol):
         """Do it; status and Error Comment of the response."""
         ...
 
+    def answered(self) -> None:
+        """Do what need not keep the peer waiting: the response is on its way, or lost."""
+        ...
+
     def discard(self) -> None:
         """Forget it: its sender has gone."""
         ...

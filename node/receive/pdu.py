@@ -30,6 +30,7 @@ INVALID_PARAMETER: Final = 6
 
 PDU_HEADER: Final = struct.Struct(">BxI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
+_PDU_OF_ONE_PDV: Final = struct.Struct(">BxIIBB")
 _CONTROL_LENGTH: Final = 4
 _ANY_LENGTH: Final = 65536
 
@@ -114,20 +115,39 @@ class PduReader:
                 if not self._pdu_left:
                     yield self._end_control()
             elif self._in_pdu:
-                if self._pdu_left < _PDV_HEADER.size:
-                    raise ProtocolError(
-                        INVALID_PARAMETER,
-                        f"{self._pdu_left} bytes at the end of a PDU belong to no value",
-                    )
+                self._expect_pdv()
                 at = self._take_header(data, at, end, _PDV_HEADER.size)
                 if len(self._header) == _PDV_HEADER.size:
                     self._begin_pdv()
                     if not self._pdv_left:
                         yield self._fragment(data[at:at])
+            elif not self._header and self._begins_with_one_pdv(data, at, end):
+                at += _PDU_OF_ONE_PDV.size
             else:
                 at = self._take_header(data, at, end, PDU_HEADER.size)
                 if len(self._header) == PDU_HEADER.size:
                     self._begin_pdu()
+
+    def _begins_with_one_pdv(self, data: memoryview, at: int, end: int) -> bool:
+        """Take both headers of a PDU that is as nearly all are: with one value, not an empty one.
+
+        Anything else, wrong lengths too, is left to the slower way, which says what is wrong.
+        """
+        if end - at <= _PDU_OF_ONE_PDV.size:
+            return False
+        pdu_type, pdu_length, length, context_id, flags = _PDU_OF_ONE_PDV.unpack_from(data, at)
+        if (
+            pdu_type != P_DATA_TF
+            or length + 4 != pdu_length
+            or length <= 2
+            or pdu_length > self._max_pdu_bytes
+        ):
+            return False
+        self._context_id, self._flags = context_id, flags
+        self._pdu_left = self._pdv_left = length - 2
+        self._in_pdu = self._in_pdv = True
+        self.progress += 1
+        return True
 
     def _take_header(self, data: memoryview, at: int, end: int, size: int) -> int:
         taken = min(size - len(self._header), end - at)
@@ -165,6 +185,13 @@ class PduReader:
             )
         else:
             raise ProtocolError(UNRECOGNIZED_PDU, f"a PDU of unknown type {pdu_type:#04x}")
+
+    def _expect_pdv(self) -> None:
+        if self._pdu_left < _PDV_HEADER.size:
+            raise ProtocolError(
+                INVALID_PARAMETER,
+                f"{self._pdu_left} bytes at the end of a PDU belong to no value",
+            )
 
     def _begin_pdv(self) -> None:
         length, self._context_id, self._flags = _PDV_HEADER.unpack(self._header)

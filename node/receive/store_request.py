@@ -27,7 +27,7 @@ class StoreRequest:
 class Incoming(Protocol):
     """One data set on its way to the disk. Used by one thread.
 
-    Exactly one of `finish` and `discard` ends it.
+    Exactly one of `finish` and `discard` ends it; `hand_over` comes after `finish`.
     """
 
     def write(self, fragments: Sequence[memoryview]) -> None:
@@ -42,14 +42,8 @@ class Incoming(Protocol):
         """
         ...
 
-    def finish(self) -> Future[Receipt]:
+    def finish(self) -> None:
         """Make the whole data set durable; after return its sender may forget it.
-
-        Returns
-        -------
-        Future of Receipt
-            What it is to the index, as soon as that is known: until then the next start of the
-            node would find it. It raises where the index does not take it.
 
         Raises
         ------
@@ -57,6 +51,16 @@ class Incoming(Protocol):
             If the data set cannot be read or is not what the request says.
         OSError
             If the disk fails. Nothing is kept then.
+        """
+        ...
+
+    def hand_over(self) -> Future[Receipt]:
+        """Have the index told; if it never is, the next start of the node finds the file.
+
+        Returns
+        -------
+        Future of Receipt
+            What it is to the index. It raises where the index does not take it.
         """
         ...
 

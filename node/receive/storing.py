@@ -32,6 +32,7 @@ class StoreOperation:
     def __init__(self, keeping: Keeping, request: StoreRequest) -> None:
         self._request = request
         self._incoming: Incoming | None = None
+        self._finished: Incoming | None = None
         self._status: int = Status.SUCCESS
         self._comment = ""
         try:
@@ -58,12 +59,21 @@ class StoreOperation:
         if self._incoming is not None:
             incoming, self._incoming = self._incoming, None
             try:
-                kept = incoming.finish()
+                incoming.finish()
             except Exception as error:  # noqa: BLE001 - as above
                 self._refuse(error)
             else:
-                kept.add_done_callback(_count)
+                self._finished = incoming
         return self._status, self._comment
+
+    def answered(self) -> None:
+        """Have the index told of what is kept: the sender has its answer, and need not wait."""
+        if self._finished is None:
+            return
+        try:
+            self._finished.hand_over().add_done_callback(_count)
+        except Exception:  # it is on the disk, and the next start tells the index
+            log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
 
     def discard(self) -> None:
         """Forget the data set: its sender has gone."""

@@ -6,18 +6,17 @@ import hashlib
 import os
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from node.errors import PermanentError
-from node.part10 import Unsure
 from node.store.columns import MAX_UID_LENGTH
 from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
 from node.store.parser import read_values
-from node.store.scanner import WINDOW_BYTES, scan
+from node.store.scanner import WINDOW_BYTES, scan, scan_beginning
 
 _ONE_AT_A_TIME = threading.Lock()
 """pydicom's memory is bounded for one header, and Python's warning filters are one for all."""
@@ -64,7 +63,7 @@ def header_of(descriptor: int) -> Header:
     OSError
         If the file cannot be read.
     """
-    found = _scanned(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset))
+    found = _complete(scan(lambda offset: os.pread(descriptor, WINDOW_BYTES, offset)))
     if found is not None:
         return found
     with os.fdopen(os.dup(descriptor), "rb") as file:
@@ -72,34 +71,23 @@ def header_of(descriptor: int) -> Header:
         return read_header(file)
 
 
-def header_begun(descriptor: int, size: int) -> Header | None:
-    """Read them of a file while the rest of it is on its way; None where `header_of` must.
+def header_begun(beginning: bytes, meta_bytes: int, transfer_syntax_uid: str) -> Header | None:
+    """Read them while the rest of the file is on its way; None where `header_of` must.
 
     Parameters
     ----------
-    size
-        Bytes that are written.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
+    beginning
+        The first `WINDOW_BYTES` of the file, which goes on.
+    meta_bytes
+        Of preamble and File Meta Information, which say that transfer syntax.
     """
-
-    def read_at(offset: int) -> bytes:
-        # A shorter piece would mean that the file ends there.
-        if offset + WINDOW_BYTES > size:
-            raise Unsure
-        return os.pread(descriptor, WINDOW_BYTES, offset)
-
     try:
-        return _scanned(read_at)
+        return _complete(scan_beginning(beginning, meta_bytes, transfer_syntax_uid))
     except PermanentError:
         return None
 
 
-def _scanned(read_at: Callable[[int], bytes]) -> Header | None:
-    values = scan(read_at)
+def _complete(values: Mapping[str, Value] | None) -> Header | None:
     if values is None or not all(word in values for word in IDENTIFIERS):
         return None
     return header_of_values(values)

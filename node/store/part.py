@@ -13,8 +13,9 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 from node.store.writeback import begin_writeback
@@ -25,6 +26,11 @@ HALF = ".part"
 WHOLE = ".whole"
 WRITTEN_EARLY = 256 << 10
 """So many bytes, and the disk begins with them while the rest is on its way."""
+
+
+_PROCESS: Final = os.urandom(8).hex()
+"""Tells the files of this process from those that a crash has left: see `node.store.leftover`."""
+_numbers = count()
 
 
 class Part:
@@ -68,7 +74,7 @@ class Part:
         OSError
             If the disk is full or fails.
         """
-        name = f"{own_prefix(INSTANCES)}{slot}-{os.urandom(16).hex()}{HALF}"
+        name = f"{own_prefix(INSTANCES)}{slot}-{_PROCESS}{next(_numbers):016x}{HALF}"
         path = files.name(f"{PARTS}/{name}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         return cls(files, path, descriptor, durable=durable)
@@ -91,11 +97,13 @@ class Part:
         OSError
             If the disk is full or fails; part of them may have been written.
         """
-        while fragments:
+        wanted = self._size + sum(map(len, fragments))
+        while self._size < wanted:
             slices = fragments[:MOST_SLICES]
             written = os.writev(self._descriptor, slices)
             self._size += written
-            fragments = [*_after(slices, written), *fragments[MOST_SLICES:]]
+            if self._size < wanted:
+                fragments = [*_after(slices, written), *fragments[MOST_SLICES:]]
         if self._durable and self._size - self._begun >= WRITTEN_EARLY:
             begin_writeback(self._descriptor, self._begun)
             self._begun = self._size

@@ -10,7 +10,7 @@ by a length that a file declares.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -23,6 +23,7 @@ from node.part10 import (
     Unsure,
     after_file_meta,
     after_sequence,
+    are_implicit,
     element_at,
     is_sequence,
     python_codec,
@@ -108,53 +109,55 @@ def scan(read_at: Callable[[int], bytes]) -> dict[str, Value] | None:
     """
     try:
         window = _Window(read_at)
-        offset, implicit = after_file_meta(window.bytes)
-        return _wanted(window, offset, implicit)
+        return _values(window, *after_file_meta(window.bytes))
     except (Unsure, struct.error, ValueError):
         return None
 
 
-def _wanted(window: _Window, offset: int, implicit: bool) -> dict[str, Value]:
-    codec = "latin_1"
-    values: dict[str, Value] = {}
-    for tag, vr, value in _kept(window, offset, implicit):
-        if tag == SPECIFIC_CHARACTER_SET:
-            codec = python_codec(value, vr)
-            continue
-        element = ELEMENTS[tag]
-        if vr is not None and vr != element.vr:
+def scan_beginning(
+    beginning: bytes, meta_bytes: int, transfer_syntax_uid: str
+) -> dict[str, Value] | None:
+    """Read them of a file that the node writes, as far as its first `WINDOW_BYTES` show them.
+
+    Parameters
+    ----------
+    meta_bytes
+        Of preamble and File Meta Information, which need not be read again.
+
+    Returns
+    -------
+    dict or None
+        As `scan` does; None also where elements may be further back.
+    """
+
+    def read_at(offset: int) -> bytes:
+        if offset:
             raise Unsure
-        if value:
-            decode = _decoded if len(value) <= _MOST_REMEMBERED_BYTES else _decode
-            if (decoded := decode(tag, value, codec)) != "":
-                values[element.keyword] = decoded
-    return values
+        return beginning
+
+    try:
+        implicit = are_implicit(beginning, meta_bytes, transfer_syntax_uid.encode())
+        return _values(_Window(read_at), meta_bytes, implicit)
+    except (Unsure, struct.error, ValueError):
+        return None
 
 
-def _decode(tag: int, value: bytes, codec: str) -> Value:
-    return ELEMENTS[tag].decode(value, codec)
-
-
-_decoded = lru_cache(_REMEMBERED_VALUES)(_decode)
-"""The images of a series say most things alike. A list is one and the same each time."""
-
-
-def _kept(
+def _values(  # noqa: C901 - a call for each element takes longer than the rest
     window: _Window, offset: int, implicit: bool
-) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """Yield tag, VR and value of the elements to keep, in order, as far as `LAST_TAG`."""
-    last = -1
+) -> dict[str, Value]:
+    """Walk as far as `LAST_TAG`."""
+    codec, last = "latin_1", -1
+    values: dict[str, Value] = {}
     while True:
         offset, in_sight = window.look(offset)
         shown = window.bytes
-        # Unpacked here where it can be: a call for each element takes longer than the rest.
         while offset <= in_sight:
             group, element, vr, length = EXPLICIT.unpack_from(shown, offset)
             tag, start = group << 16 | element, offset + 8
             if implicit or vr not in SHORT_VR:
                 tag, vr, length, start = element_at(shown, offset, implicit)
             if tag > LAST_TAG:
-                return
+                return values
             if tag <= last:
                 raise Unsure
             last = tag
@@ -165,10 +168,28 @@ def _kept(
             if tag in _KEPT:
                 if length > MAX_VALUE_BYTES or offset > len(shown):
                     raise Unsure
-                yield tag, vr, shown[start:offset]
+                if tag == SPECIFIC_CHARACTER_SET:
+                    codec = python_codec(shown[start:offset], vr)
+                elif length:
+                    read = _remembered if length <= _MOST_REMEMBERED_BYTES else _read
+                    keyword, value = read(tag, vr, shown[start:offset], codec)
+                    if value != "":
+                        values[keyword] = value
         else:
             if window.ends_the_file:
-                return
+                return values
+
+
+def _read(tag: int, vr: bytes | None, value: bytes, codec: str) -> tuple[str, Value]:
+    """Return keyword and value of an element."""
+    element = ELEMENTS[tag]
+    if vr is not None and vr != element.vr:
+        raise Unsure
+    return element.keyword, element.decode(value, codec)
+
+
+_remembered = lru_cache(_REMEMBERED_VALUES)(_read)
+"""The images of a series say most things alike. A list is one and the same each time."""
 
 
 def _after_undefined(window: _Window, offset: int, implicit: bool) -> int:

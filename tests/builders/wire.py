@@ -47,7 +47,8 @@ def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Receipt]:
     except BaseException:
         incoming.discard()
         raise
-    return incoming.finish()
+    incoming.finish()
+    return incoming.hand_over()
 
 
 def keep(keeping: Keeping, ds: Dataset, **difference: str) -> Receipt:

@@ -16,6 +16,10 @@ class Recording:
     def __init__(self) -> None:
         self.kept: list[tuple[StoreRequest, bytes]] = []
         self.discarded = 0
+        self.handed_over = 0
+        self.whole = Event()
+        self.may_finish = Event()
+        self.may_finish.set()
         self.lock = Lock()
         self.begun = Event()
 
@@ -36,10 +40,17 @@ class _Recorded:
         for fragment in fragments:
             self._data += fragment
 
-    def finish(self) -> Future[Receipt]:
-        """Keep it."""
+    def finish(self) -> None:
+        """Keep it, as soon as that is allowed."""
+        self._recording.whole.set()
+        self._recording.may_finish.wait(60)
         with self._recording.lock:
             self._recording.kept.append((self._request, bytes(self._data)))
+
+    def hand_over(self) -> Future[Receipt]:
+        """Say that it is new."""
+        with self._recording.lock:
+            self._recording.handed_over += 1
         kept: Future[Receipt] = Future()
         kept.set_result(Receipt.NEW)
         return kept

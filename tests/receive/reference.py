@@ -68,4 +68,5 @@ class ReferenceScp:
         )
         operation.write([memoryview(event.encoded_dataset(include_meta=False))])
         status, _ = operation.finish()
+        operation.answered()
         return status

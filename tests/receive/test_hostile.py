@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -95,6 +96,21 @@ STALLS = {
     "three bytes of the first PDU": b"\x01\x00\x00",
     "half an association request": associate_request()[:80],
 }
+
+
+def test_what_has_come_whole_is_kept_although_its_sender_is_gone_before_the_answer(door):
+    door.recording.may_finish.clear()
+    with door.wire() as wire:
+        wire.associate()
+        wire.send(pdata(command(store_request())) + pdata(data_set(b"\x08\x00" * 8)))
+        wait_until(door.recording.whole.is_set, within_s=20, what="the data set")
+        # Closed like this the connection is reset, and the answer cannot be sent.
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    door.recording.may_finish.set()
+    wait_until(lambda: door.recording.handed_over == 1, within_s=20, what="the index")
+
+    assert door.recording.discarded == 0
+    assert door.serves()
 
 
 @pytest.mark.parametrize("beginning", STALLS.values(), ids=STALLS.keys())

@@ -60,7 +60,8 @@ def test_fragments_may_be_overwritten_after_they_were_written(place, ds):
         buffer[: len(piece)] = piece
         incoming.write([memoryview(buffer)[: len(piece)]])
 
-    assert incoming.finish().result(60) is Receipt.NEW
+    incoming.finish()
+    assert incoming.hand_over().result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(content)
 
 
@@ -72,7 +73,8 @@ def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds)
     assert len(pieces) > os.sysconf("SC_IOV_MAX")
     incoming.write(pieces)
 
-    assert incoming.finish().result(60) is Receipt.NEW
+    incoming.finish()
+    assert incoming.hand_over().result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(content)
 
 
@@ -157,7 +159,8 @@ def test_a_uid_that_is_a_path_names_no_file(place, ds):
     incoming = place.keeper.begin(request)
     incoming.write([memoryview(content)])
 
-    assert incoming.finish().result(60) is Receipt.NEW
+    incoming.finish()
+    assert incoming.hand_over().result(60) is Receipt.NEW
     assert [path.parent.parent.name for path in place.stored()] == ["instances"]
 
 
