@@ -9,7 +9,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 
@@ -169,6 +169,18 @@ def raw_peer(behave: Callable[[Raw], None]) -> Iterator[int]:
                     connection.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join(10)
+
+
+def after_the_message(behave: Callable[[Raw], None]) -> AbstractContextManager[int]:
+    """A peer that takes the association and one whole message, and then behaves like this."""
+
+    def run(raw: Raw) -> None:
+        raw.accept()
+        raw.message()
+        behave(raw)
+        until_the_end(raw)
+
+    return raw_peer(run)
 
 
 def until_the_end(raw: Raw) -> None:

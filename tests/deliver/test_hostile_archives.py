@@ -14,7 +14,7 @@ from node.deliver.query import held
 from node.dimse import IS_COMMAND, IS_LAST
 from node.dimse.command_set import element, encode, us
 from node.errors import TransientError
-from tests.deliver.peers import Silence, destination, drip, raw_peer, silent_peer, until_the_end
+from tests.deliver.peers import Silence, after_the_message, destination, drip, silent_peer
 
 pytestmark = pytest.mark.loopback
 
@@ -52,18 +52,6 @@ def test_an_archive_of_no_use_ends_the_question(question, silence):
         assert isinstance(ends(question, port), TransientError)
 
 
-def after_the_question(behave):
-    """An archive that takes the association and a whole request, and then behaves like this."""
-
-    def run(raw):
-        raw.accept()
-        raw.message()
-        behave(raw)
-        until_the_end(raw)
-
-    return raw_peer(run)
-
-
 def pdv(content, control):
     return struct.pack(">IBB", len(content) + 2, 1, control) + content
 
@@ -87,7 +75,7 @@ PENDING = pdv(
     ids=["half a header", "half a PDU", "a byte now and then", "abort", "end"],
 )
 def test_an_archive_that_breaks_off_in_its_answer_ends_the_question(question, behave):
-    with after_the_question(behave) as port:
+    with after_the_message(behave) as port:
         assert isinstance(ends(question, port), TransientError)
 
 
@@ -100,7 +88,7 @@ def test_an_archive_that_announces_a_gigabyte_gets_no_memory_for_it(question):
             raw.connection.sendall(block)
 
     before = psutil.Process().memory_info().rss
-    with after_the_question(announce) as port:
+    with after_the_message(announce) as port:
         assert isinstance(ends(question, port), TransientError)
     assert psutil.Process().memory_info().rss - before < 100 * 2**20
 
@@ -113,7 +101,7 @@ def test_an_answer_that_never_ends_is_cut_off(question):
             raw.send(4, fragment)
 
     before = psutil.Process().memory_info().rss
-    with after_the_question(endless) as port:
+    with after_the_message(endless) as port:
         assert isinstance(ends(question, port), TransientError)
     assert psutil.Process().memory_info().rss - before < 200 * 2**20
 
@@ -131,7 +119,7 @@ def test_a_list_that_never_ends_is_cut_off(monkeypatch):
             )
             sent.set()
 
-    with after_the_question(endless) as port:
+    with after_the_message(endless) as port:
         error = ends(query, port)
     assert sent.is_set()
     assert isinstance(error, TransientError)

@@ -13,7 +13,15 @@ from node.deliver.scu import echo, send
 from node.domain import DeliveryState
 from node.errors import Away, TransientError
 from tests.builders import ct_series, write
-from tests.deliver.peers import Silence, destination, drip, raw_peer, silent_peer, until_the_end
+from tests.deliver.peers import (
+    Silence,
+    after_the_message,
+    destination,
+    drip,
+    raw_peer,
+    silent_peer,
+    until_the_end,
+)
 
 pytestmark = pytest.mark.loopback
 
@@ -42,18 +50,6 @@ def test_a_peer_of_no_use_ends_within_the_timeout(paths, silence):
             sent(port, paths)
         # Once for the association, once for the answer.
         assert time.monotonic() - began < 2 * TIMEOUT_S + 2
-
-
-def after_the_message(behave):
-    """A peer that takes the association and one whole object, and then behaves like this."""
-
-    def run(raw):
-        raw.accept()
-        raw.message()
-        behave(raw)
-        until_the_end(raw)
-
-    return raw_peer(run)
 
 
 def reset(raw):
