@@ -195,8 +195,9 @@ class Front:
             while not caller.in_handshake and self._read(caller):
                 pass
         except (BlockingIOError, ssl.SSLWantReadError):
-            pass
+            self._selector.modify(caller.connection, selectors.EVENT_READ, caller)
         except ssl.SSLWantWriteError:
+            # Any read may need to write in TLS 1.3, and what can be written always wakes.
             self._selector.modify(caller.connection, selectors.EVENT_WRITE, caller)
         except ProtocolError as error:
             self._log_abort(caller, str(error))
@@ -211,7 +212,6 @@ class Front:
 
     def _shake_hands(self, caller: _Waiting) -> None:
         assert isinstance(caller.connection, ssl.SSLSocket)  # noqa: S101 - for the type checker
-        self._selector.modify(caller.connection, selectors.EVENT_READ, caller)
         caller.connection.do_handshake()
         caller.in_handshake = False
 
