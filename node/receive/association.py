@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from mmap import mmap
 from threading import Thread
 from typing import Final
 
@@ -23,7 +24,9 @@ from node.dimse import (
     N_EVENT_REPORT_RQ,
     RELEASE_RQ,
     RESPONSE,
+    VERIFICATION,
 )
+from node.dimse.commitment import PUSH_MODEL
 from node.errors import ProtocolError
 from node.receive.admission import (
     LOCAL_LIMIT_EXCEEDED,
@@ -54,11 +57,13 @@ from node.receive.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-BUFFER_BUDGET: Final = 32 * 2**20
+BUFFER_BUDGET: Final = 48 * 2**20
 SMALLEST_BUFFER: Final = 65536
-LARGEST_BUFFER: Final = 2**18
-"""Bytes: all associations together read into the budget, each into a part of it. What is larger
-leaves the processor's cache before it is written, and lets the disk wait for it."""
+LARGEST_BUFFER: Final = 2**19
+"""Bytes: all associations together read into the budget, each into a part of it. While others
+have the interpreter nearly all of a CT slice comes, and takes one call to be read."""
+WRITTEN_AT_ONCE: Final = 65536
+"""Bytes: less may wait for more, which would cost a call to the file system every few KiB."""
 MOST_UNWRITTEN: Final = 256
 """Fragments that wait to be written: tiny ones take more memory than their bytes."""
 _ABORT_BY_USER: Final = 0
@@ -92,6 +97,7 @@ class Association:
         self._stopping = False
         self._agreement: Agreement
         self._reader = PduReader(reception.receive.max_pdu_bytes)
+        self._intake = reception.keeping.open()
         self._message = Message()
         self._stored = 0
         self._untold: CommitmentOperation | None = None
@@ -132,6 +138,7 @@ class Association:
             self._send_last(abort(_ABORT_BY_USER, _NOT_SPECIFIED))
         finally:
             self._message.discard()
+            self._intake.close()
             self._stream.close()
             self._ended(self)
 
@@ -168,10 +175,7 @@ class Association:
 
     def _serve(self) -> None:
         """Read the stream until the association ends."""
-        receive = self._reception.receive
-        room = BUFFER_BUDGET // receive.max_associations
-        buffer = memoryview(bytearray(max(SMALLEST_BUFFER, min(room, LARGEST_BUFFER))))
-        full = 65536
+        buffer = self._buffer()
         deadline = self._reception.monotonic() + self._timeout_s
         filled = 0
         while True:
@@ -185,14 +189,22 @@ class Association:
                 elif self._ends(event):
                     return
             filled += count
-            # A call to the file system for every few KiB costs more than writing them.
-            if filled >= full or not 0 < self._message.unwritten < MOST_UNWRITTEN:
+            if filled >= WRITTEN_AT_ONCE or not 0 < self._message.unwritten < MOST_UNWRITTEN:
                 self._message.flush()
                 filled = 0
             if not self._reader.is_between_pdus or self._message.command is not None:
                 self._stream.acknowledge()
             if self._reader.progress != progress:
                 deadline = self._reception.monotonic() + self._timeout_s
+
+    def _buffer(self) -> memoryview:
+        """Room to read into, a large one only where images may come."""
+        size = min(BUFFER_BUDGET // self._reception.receive.max_associations, LARGEST_BUFFER)
+        asked_for = {context.sop_class_uid for context in self._agreement.contexts.values()}
+        if asked_for <= {VERIFICATION, PUSH_MODEL}:
+            size = 0
+        # Of the system's own pages: in the heap, freed ones of this size would stay.
+        return memoryview(mmap(-1, max(SMALLEST_BUFFER, size)))
 
     def _receive(self, buffer: memoryview, deadline: float) -> int:
         """Read once into the buffer; return how many bytes came.
@@ -285,7 +297,7 @@ class Association:
         if command.field != C_STORE_RQ:
             return None
         return StoreOperation(
-            self._reception.keeping,
+            self._intake,
             StoreRequest(command.sop_class_uid, command.sop_instance_uid, syntax, peer),
         )
 

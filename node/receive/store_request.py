@@ -69,8 +69,8 @@ class Incoming(Protocol):
         ...
 
 
-class Keeping(Protocol):
-    """Takes data sets in; safe to use from many threads."""
+class Intake(Protocol):
+    """Takes in the data sets of one sender, one after the other. Used by one thread."""
 
     def begin(self, request: StoreRequest) -> Incoming:
         """Prepare for a data set, before its first byte.
@@ -83,4 +83,20 @@ class Keeping(Protocol):
         OSError
             If the disk is full or fails.
         """
+        ...
+
+    def make_ready(self) -> None:
+        """Do for the next data set what can be done while its sender is not ready; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Give up what was made ready; never raises."""
+        ...
+
+
+class Keeping(Protocol):
+    """Takes data sets in; safe to use from many threads."""
+
+    def open(self) -> Intake:
+        """Begin with a sender."""
         ...

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.errors import RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
 from node.receive.status import Status
-from node.receive.store_request import Incoming, Keeping, StoreRequest
+from node.receive.store_request import Incoming, Intake, StoreRequest
 from node.store.standing import Receipt
 
 log = structlog.get_logger(__name__)
@@ -25,18 +25,19 @@ class StoreOperation:
 
     Parameters
     ----------
-    keeping
+    intake
         Where the data set goes.
     """
 
-    def __init__(self, keeping: Keeping, request: StoreRequest) -> None:
+    def __init__(self, intake: Intake, request: StoreRequest) -> None:
+        self._intake = intake
         self._request = request
         self._incoming: Incoming | None = None
         self._finished: Incoming | None = None
         self._status: int = Status.SUCCESS
         self._comment = ""
         try:
-            self._incoming = keeping.begin(request)
+            self._incoming = intake.begin(request)
         except Exception as error:  # noqa: BLE001 - every request gets an answer
             self._refuse(error)
 
@@ -74,6 +75,7 @@ class StoreOperation:
             self._finished.hand_over().add_done_callback(_count)
         except Exception:  # it is on the disk, and the next start tells the index
             log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
+        self._intake.make_ready()
 
     def discard(self) -> None:
         """Forget the data set: its sender has gone."""

@@ -40,7 +40,7 @@ def fragments(content: bytes, size: int = 131072) -> Iterator[list[memoryview]]:
 
 def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Receipt]:
     """Give a receiver a data set, as the door does; return as soon as it is acknowledged."""
-    incoming = keeping.begin(request_for(ds, **difference))
+    incoming = keeping.open().begin(request_for(ds, **difference))
     try:
         for pieces in fragments(data_set_of(ds)):
             incoming.write(pieces)

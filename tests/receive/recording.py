@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Event, Lock
 
-from node.receive.store_request import Incoming, StoreRequest
+from node.receive.store_request import Incoming, Intake, StoreRequest
 from node.store.standing import Receipt
 
 
@@ -23,10 +23,25 @@ class Recording:
         self.lock = Lock()
         self.begun = Event()
 
+    def open(self) -> Intake:
+        """Begin with a sender."""
+        return _Sender(self)
+
+
+class _Sender:
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
     def begin(self, request: StoreRequest) -> Incoming:
         """Take one data set in."""
-        self.begun.set()
-        return _Recorded(self, request)
+        self._recording.begun.set()
+        return _Recorded(self._recording, request)
+
+    def make_ready(self) -> None:
+        """Nothing can be done."""
+
+    def close(self) -> None:
+        """Nothing is left."""
 
 
 class _Recorded:

@@ -58,7 +58,7 @@ class ReferenceScp:
 
     def _on_store(self, event: evt.Event) -> int:
         operation = StoreOperation(
-            self._keeping,
+            self._keeping.open(),
             StoreRequest(
                 str(event.request.AffectedSOPClassUID),
                 str(event.request.AffectedSOPInstanceUID),

@@ -320,7 +320,7 @@ def test_a_stranger_cannot_report(door):
     transaction_uid = asked(door, 1)
     stranger = Caller(door.port, "STRANGER", roles=AS_PROVIDER)
 
-    assert stranger.association.is_rejected
+    assert not stranger.association.is_established
     assert transaction_uid
     assert proofs(door) == {1: Proof.AWAITED}
 

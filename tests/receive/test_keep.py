@@ -55,7 +55,7 @@ def test_an_instance_is_on_disk_and_in_the_index_byte_for_byte(place, ds):
 def test_fragments_may_be_overwritten_after_they_were_written(place, ds):
     content = data_set_of(ds)
     buffer = bytearray(64)
-    incoming = place.keeper.begin(request_for(ds))
+    incoming = place.keeper.open().begin(request_for(ds))
     for [piece] in fragments(content, 64):
         buffer[: len(piece)] = piece
         incoming.write([memoryview(buffer)[: len(piece)]])
@@ -67,7 +67,7 @@ def test_fragments_may_be_overwritten_after_they_were_written(place, ds):
 
 def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds):
     content = data_set_of(ds)
-    incoming = place.keeper.begin(request_for(ds))
+    incoming = place.keeper.open().begin(request_for(ds))
 
     pieces = [piece for [piece] in fragments(content, 1)]
     assert len(pieces) > os.sysconf("SC_IOV_MAX")
@@ -76,6 +76,24 @@ def test_more_fragments_at_once_than_the_system_takes_are_all_written(place, ds)
     incoming.finish()
     assert incoming.hand_over().result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(content)
+
+
+def test_room_for_the_next_data_set_is_made_from_the_second_on_and_used_or_given_up(place):
+    parts = place.files.data_dir / "parts"
+    intake = place.keeper.open()
+
+    def receive(ds):
+        incoming = intake.begin(request_for(ds))
+        incoming.write([memoryview(data_set_of(ds))])
+        incoming.finish()
+        assert incoming.hand_over().result(60) is Receipt.NEW
+        intake.make_ready()
+        return len(list(parts.glob("*.part")))
+
+    assert [receive(ds) for ds in ct_series(slices=4)] == [0, 1, 1, 1]
+    intake.close()
+    assert list(parts.iterdir()) == []
+    assert len(place.stored()) == 4
 
 
 def test_the_same_instance_again_is_one_instance(place, ds):
@@ -96,7 +114,7 @@ def test_a_duplicate_mends_a_file_that_a_power_cut_has_emptied(place, ds):
 
 
 def test_a_discarded_data_set_leaves_nothing(place, ds):
-    incoming = place.keeper.begin(request_for(ds))
+    incoming = place.keeper.open().begin(request_for(ds))
     incoming.write([memoryview(data_set_of(ds))])
 
     incoming.discard()
@@ -109,7 +127,7 @@ def test_a_discarded_data_set_leaves_nothing(place, ds):
 @pytest.mark.parametrize("which", ["sop_class_uid", "sop_instance_uid"])
 def test_a_uid_that_is_empty_or_too_long_is_refused_before_the_data_set(place, ds, which, uid):
     with pytest.raises(RejectedInstance, match="expected 1 to 128") as refused:
-        place.keeper.begin(request_for(ds, **{which: uid}))
+        place.keeper.open().begin(request_for(ds, **{which: uid}))
 
     assert refused.value.status == 0xA900
     assert place.parts() == []
@@ -128,7 +146,7 @@ def test_what_is_not_what_the_request_says_is_refused(place, ds, which, keyword)
 
 
 def test_what_is_no_data_set_is_refused(place, ds):
-    incoming = place.keeper.begin(request_for(ds))
+    incoming = place.keeper.open().begin(request_for(ds))
     incoming.write([memoryview(b"\xff" * 64)])
 
     with pytest.raises(RejectedInstance) as refused:
@@ -140,7 +158,7 @@ def test_what_is_no_data_set_is_refused(place, ds):
 
 def test_a_data_set_that_is_too_large_is_refused_when_it_becomes_so(open_place, ds):
     place = open_place(max_object_bytes=1 << 20)
-    incoming = place.keeper.begin(request_for(ds))
+    incoming = place.keeper.open().begin(request_for(ds))
     incoming.write([memoryview(bytes(1 << 20))])
 
     with pytest.raises(RejectedInstance, match=r"receive\.max_object_bytes") as refused:
@@ -156,7 +174,7 @@ def test_a_uid_that_is_a_path_names_no_file(place, ds):
     uid = str(ds.SOPInstanceUID)
     content = data_set_of(ds).replace(uid.encode(), path.ljust(len(uid), "x").encode())
     request = request_for(ds, sop_instance_uid=path.ljust(len(uid), "x"))
-    incoming = place.keeper.begin(request)
+    incoming = place.keeper.open().begin(request)
     incoming.write([memoryview(content)])
 
     incoming.finish()
@@ -283,7 +301,7 @@ def test_it_refuses_more_while_the_database_is_away_and_then_goes_on(place):
 
     def refused():
         try:
-            place.keeper.begin(request_for(second)).discard()
+            place.keeper.open().begin(request_for(second)).discard()
         except RejectedInstance as error:
             return error.status == 0xA700
         return False
@@ -322,7 +340,7 @@ def test_a_nearly_full_disk_refuses_before_it_is_full_and_takes_again(small_disk
 
     def status():
         try:
-            place.keeper.begin(request_for(ds)).discard()
+            place.keeper.open().begin(request_for(ds)).discard()
         except RejectedInstance as error:
             return error.status
         return 0

@@ -21,6 +21,7 @@ from tests.builders import ct_series, radiograph
 from tests.builders.network import association, store_all
 from tests.builders.records import NOON, artifact
 from tests.receive.door import PRIVATE_SOP_CLASS, Door, receive
+from tests.receive.wire import Wire, associate_request
 
 pytestmark = pytest.mark.loopback
 
@@ -47,11 +48,12 @@ def test_a_peer_that_is_known_is_welcome(door):
     ],
 )
 def test_a_peer_is_rejected_at_association_with_the_reason(door, calling, called, diagnostic):
-    with association(door.port, calling=calling, called=called) as opened:
-        assert opened.is_rejected
-        reject = opened.acceptor.primitive
-        assert (reject.result, reject.result_source) == (1, 1)
-        assert reject.diagnostic == {"called": 7, "calling": 3}[diagnostic.split()[0]]
+    with Wire(door.port) as wire:
+        wire.send(associate_request(calling=calling, called=called))
+        rejection = wire.read_pdu()
+
+    result, source, reason = 1, 1, {"called": 7, "calling": 3}[diagnostic.split()[0]]
+    assert rejection == bytes((3, 0, 0, 0, 0, 4, 0, result, source, reason))
 
 
 def test_success_means_that_the_bytes_are_kept_as_they_came(door):
@@ -205,8 +207,9 @@ def test_a_uid_with_path_elements_is_never_a_path(door):
 
 def test_one_association_more_than_allowed_is_rejected_as_transient(tmp_path):
     door = Door(tmp_path, receive(max_associations=1))
-    with association(door.port) as first, association(door.port) as second:
+    with association(door.port) as first, Wire(door.port) as second:
         assert first.is_established
-        assert second.is_rejected
-        assert second.acceptor.primitive.result == 2
+        second.send(associate_request())
+        rejection = second.read_pdu()
+        assert (rejection[0], rejection[7]) == (3, 2)
     door.close()
