@@ -176,6 +176,7 @@ class Association:
     def _serve(self) -> None:
         """Read the stream until the association ends."""
         buffer = self._buffer()
+        enough = min(WRITTEN_AT_ONCE, len(buffer) // 2)
         deadline = self._reception.monotonic() + self._timeout_s
         filled = 0
         while True:
@@ -189,7 +190,7 @@ class Association:
                 elif self._ends(event):
                     return
             filled += count
-            if filled >= WRITTEN_AT_ONCE or not 0 < self._message.unwritten < MOST_UNWRITTEN:
+            if filled >= enough or not 0 < self._message.unwritten < MOST_UNWRITTEN:
                 self._message.flush()
                 filled = 0
             if not self._reader.is_between_pdus or self._message.command is not None:
