@@ -10,6 +10,7 @@ printed, kept in a folder, and make the exit status 1.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import subprocess
 import sys
@@ -132,7 +133,8 @@ def main() -> int:
     outcomes: dict[str, Outcome] = {}
     console = Console()
     for name, target in chosen.items():
-        inputs = round(arguments.inputs * target.share / shares)
+        # Up: all together are never fewer than were asked for.
+        inputs = math.ceil(arguments.inputs * target.share / shares)
         outcomes[name] = outcome = fuzz(name, target, inputs, folder)
         console.print(f"{name}: {outcome.inputs:,} inputs in {outcome.seconds:.0f} s")
         for found in (*outcome.crashes, *outcome.hangs):
