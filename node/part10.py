@@ -34,7 +34,7 @@ _IMPLICIT_VR_LITTLE_ENDIAN: Final = b"1.2.840.10008.1.2"
 _NOT_WALKED: Final = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")
 """Explicit VR Big Endian and Deflated Explicit VR Little Endian."""
 
-_LONG_VR: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+LONG_VR: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VR: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
@@ -107,7 +107,7 @@ def element_at(window: bytes, offset: int, implicit: bool) -> tuple[int, bytes |
     group, element, vr, length = EXPLICIT.unpack_from(window, offset)
     if vr in SHORT_VR:
         return group << 16 | element, vr, length, offset + 8
-    if vr not in _LONG_VR:
+    if vr not in LONG_VR:
         raise Unsure
     (length,) = _LENGTH.unpack_from(window, offset + 8)
     return group << 16 | element, vr, length, offset + 12

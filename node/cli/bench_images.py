@@ -21,6 +21,7 @@ from engines.package import Package
 from engines.types import Grid, Volume
 from node.dicom.image import read_image
 from node.dicom.volume import read_series
+from node.work.straight import regular_volume
 
 INTERCEPT = -1024
 """Of the synthetic images: 12 bits from there on, as most CT scanners write them."""
@@ -55,7 +56,7 @@ def decoded(
     read: Callable[[], Volume] = (
         (lambda: read_image(paths[0]).volume)
         if takes_one_image(package)
-        else (lambda: _read(paths))
+        else (lambda: regular_volume(read_series(paths)))
     )
     channels = package.manifest.model.inputs[0].channels
     volumes, times = tuple(read() for _ in channels), []
@@ -103,11 +104,6 @@ def write_phantom(package: Package, shape: tuple[int, int, int], folder: Path) -
         paths.append(folder / f"{k:05}.dcm")
         dataset.save_as(paths[-1], enforce_file_format=True)
     return paths
-
-
-def _read(paths: Sequence[Path]) -> Volume:
-    source = read_series(paths)
-    return source.volume if source.stack is None else source.stack.straighten(source.volume)
 
 
 def _slice(volume: Volume, k: int) -> Dataset:

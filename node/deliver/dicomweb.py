@@ -18,14 +18,13 @@ from node.deliver.answer import judge
 from node.deliver.http import Answer, Client
 from node.deliver.negotiation import Key
 from node.deliver.objects import DicomFile
+from node.deliver.query import MOST_INSTANCES
 from node.domain import DeliveryState, Outcome
 from node.errors import Away, PermanentError, TransientError
 
 BLOCK_BYTES: Final = 262144
 PAGE: Final = 500
 """Instances asked for at once."""
-MOST_INSTANCES: Final = 20_000
-"""Of one series; a server that lists more is asked again later, and then raises the alarm."""
 
 _JSON: Final = "application/dicom+json"
 _FAILED_SOP_SEQUENCE: Final = "00081198"

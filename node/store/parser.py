@@ -22,7 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from node.errors import PermanentError
-from node.part10 import MAX_VALUE_BYTES
+from node.part10 import LONG_VR, MAX_VALUE_BYTES
 from node.store.elements import ELEMENTS, IDENTIFIERS, LAST_TAG, Value
 
 MAX_HEADER_BYTES: Final = 16 * 2**20
@@ -36,7 +36,6 @@ _CHUNK_BYTES: Final = 2**16
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 
 _CHARACTER_SET_TAGS: Final = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
-_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _MAX_CHARACTER_SET_BYTES: Final = 256
 _MISSPELT_TERM: Final = re.compile(r"ISO[^_]IR|ISO.2022.IR.")
 _CODEC_NAMES: Final = frozenset(("ascii", "latin1", "utf8", "gb2312", "shiftjis", "eucjp"))
@@ -106,7 +105,7 @@ class _Bounded:
         elif size == 8 and found[:4] in _CHARACTER_SET_TAGS:
             # What pydicom takes for the length depends on what it takes the VR for.
             self._character_set_sizes = _either_endian(found[6:8]) | _either_endian(found[4:8])
-            self._length_follows = found[4:6] in _LONG_VRS
+            self._length_follows = found[4:6] in LONG_VR
             return found
         self._length_follows = False
         return found

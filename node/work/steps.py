@@ -196,13 +196,14 @@ class Steps:
             self._check_losses(study_instance_uid, revision, subject_of(run_number, run))
             source = self._writing.source(run)
             volumes = [regular_volume(source)]
+            complete_at = self._revision(study_instance_uid, revision).complete_at
             try:
                 foreseen = self._budgets.foresee(
                     study_instance_uid,
                     revision,
                     step.subject,
                     run,
-                    self._revision(study_instance_uid, revision).complete_at,
+                    complete_at,
                     self._pool.expected_s(run.model, run.model_version, volumes),
                 )
                 result, provenance = self._pool.run(
@@ -210,7 +211,7 @@ class Steps:
                     run.model_version,
                     volumes,
                     priority=run.priority,
-                    due=self._due(study_instance_uid, revision, run),
+                    due=deadline(run, complete_at).timestamp(),
                 )
             except NotApplicable as error:
                 self._leave_out(study_instance_uid, revision, subject_of(run_number, run), error)
@@ -252,9 +253,6 @@ class Steps:
         """Write what has become of a revision so far as an object for its destinations."""
         with self._timed(study_instance_uid, revision, "report", ""):
             self._status.write(study_instance_uid, revision)
-
-    def _due(self, study_instance_uid: str, revision: int, run: PlannedRun) -> float:
-        return deadline(run, self._revision(study_instance_uid, revision).complete_at).timestamp()
 
     def _lose_device(
         self, study_instance_uid: str, revision: int, subject: str, error: DeviceLost
