@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from node.dimse.commitment import FailureReason, Reference, Report
-from node.part10 import LONG_VR, UNDEFINED
 
 MOST_REFERENCES: Final = 20_000
 """Of one request or report."""
@@ -26,6 +25,11 @@ _REFERENCED: Final = 0x00081199
 
 _ITEM: Final = 0xFFFEE000
 _ENDS: Final = (0xFFFEE00D, 0xFFFEE0DD)
+_UNDEFINED: Final = 0xFFFFFFFF
+_LONG: Final = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
+"""Value representations with a length of four bytes (PS3.5 Section 7.1.2)."""
 _MOST_NESTED: Final = 16
 _LONGEST_UID: Final = 64
 _US: Final = struct.Struct("<H")
@@ -143,7 +147,7 @@ class _Reader:
                 raise ValueError("a delimiter that ends nothing")
             self._close()
             return start
-        end = None if length == UNDEFINED else start + length
+        end = None if length == _UNDEFINED else start + length
         if (end or start) > self._limit():
             raise ValueError(f"an element of {length} bytes, more than there are")
         in_sequence = bool(self._open) and self._open[-1].tag != _ITEM
@@ -167,7 +171,7 @@ class _Reader:
             if not self._explicit or group == 0xFFFE:
                 return tag, b"", at + 8, length
             vr = bytes(self._data[at + 4 : at + 6])
-            if vr in LONG_VR:
+            if vr in _LONG:
                 return tag, vr, at + 12, struct.unpack_from("<I", self._data, at + 8)[0]
             return tag, vr, at + 8, _US.unpack_from(self._data, at + 6)[0]
         except struct.error as error:
@@ -236,6 +240,6 @@ def _element(tag: int, vr: bytes, value: bytes, explicit: bool) -> bytes:
     group, number = tag >> 16, tag & 0xFFFF
     if not explicit:
         return struct.pack("<HHI", group, number, len(value)) + value
-    if vr in LONG_VR:
+    if vr in _LONG:
         return struct.pack("<HH2sxxI", group, number, vr, len(value)) + value
     return struct.pack("<HH2sH", group, number, vr, len(value)) + value
