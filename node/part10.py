@@ -24,6 +24,9 @@ UNDEFINED: Final = 0xFFFFFFFF
 MAX_DEPTH: Final = 32
 """Of sequences in sequences; pydicom, which recurses, gives up at some hundreds."""
 
+LONGEST_HEAD: Final = 12
+"""Bytes of an element before its value, at most: of an explicit VR with a 32-bit length."""
+
 EXPLICIT: Final = struct.Struct("<HH2sH")
 _IMPLICIT: Final = struct.Struct("<HHI")
 _LENGTH: Final = struct.Struct("<I")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from node.store.standing import Receipt
 
 
-@dataclass(frozen=True)
-class StoreRequest:
+class StoreRequest(NamedTuple):
     """A C-STORE request whose data set is still to come.
 
     The UIDs are text as it came over the wire, trailing padding removed; nothing says that

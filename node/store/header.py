@@ -6,24 +6,35 @@ import hashlib
 import os
 import threading
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from node.errors import PermanentError
 from node.store.columns import MAX_UID_LENGTH
 from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
+from node.store.likeness import Likeness
 from node.store.parser import read_values
 from node.store.scanner import WINDOW_BYTES, scan, scan_beginning
 
 _ONE_AT_A_TIME = threading.Lock()
 """pydicom's memory is bounded for one header, and Python's warning filters are one for all."""
 
+_NEEDED: Final = frozenset(IDENTIFIERS)
 
-@dataclass(frozen=True)
-class Header:
+
+class _Sender(threading.local):
+    """What is remembered of one sender: each has a thread, and it is forgotten with that."""
+
+    def __init__(self) -> None:
+        self.likeness = Likeness()
+
+
+_of_the_sender = _Sender()
+
+
+class Header(NamedTuple):
     """Identifiers and rule elements of one instance.
 
     Parameters
@@ -81,14 +92,15 @@ def header_begun(beginning: bytes, meta_bytes: int, transfer_syntax_uid: str) ->
     meta_bytes
         Of preamble and File Meta Information, which say that transfer syntax.
     """
+    likeness = _of_the_sender.likeness
     try:
-        return _complete(scan_beginning(beginning, meta_bytes, transfer_syntax_uid))
+        return _complete(scan_beginning(beginning, meta_bytes, transfer_syntax_uid, likeness))
     except PermanentError:
         return None
 
 
 def _complete(values: Mapping[str, Value] | None) -> Header | None:
-    if values is None or not all(word in values for word in IDENTIFIERS):
+    if values is None or not values.keys() >= _NEEDED:
         return None
     return header_of_values(values)
 
@@ -142,19 +154,27 @@ def header_of_values(values: Mapping[str, Value]) -> Header:
     PermanentError
         If one of the four identifiers is absent, empty or too long.
     """
-    identifiers = {word: str(values.get(word, "")) for word in IDENTIFIERS}
-    if missing := [word for word, value in identifiers.items() if not value]:
-        raise PermanentError(f"{', '.join(missing)} absent or empty; every instance needs it")
-    if long := [word for word, value in identifiers.items() if len(value) > MAX_UID_LENGTH]:
-        raise PermanentError(f"{', '.join(long)} longer than {MAX_UID_LENGTH} characters")
+    identifiers = [str(values.get(word, "")) for word in IDENTIFIERS]
+    if not all(identifiers) or max(map(len, identifiers)) > MAX_UID_LENGTH:
+        raise _refusal(identifiers)
+    study, series, instance, sop_class = identifiers
     return Header(
-        study_instance_uid=identifiers["StudyInstanceUID"],
-        series_instance_uid=identifiers["SeriesInstanceUID"],
-        sop_instance_uid=identifiers["SOPInstanceUID"],
-        sop_class_uid=identifiers["SOPClassUID"],
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=instance,
+        sop_class_uid=sop_class,
         attributes={word: values[word] for word in KEYWORDS if word in values},
-        patient=patient_digest(*(_text(values.get(word, "")) for word in PATIENT)),
+        patient=patient_digest(*[_text(values.get(word, "")) for word in PATIENT]),
     )
+
+
+def _refusal(identifiers: Sequence[str]) -> PermanentError:
+    """Say what is wrong with identifiers that are absent or too long."""
+    named = list(zip(IDENTIFIERS, identifiers, strict=True))
+    if missing := [word for word, value in named if not value]:
+        return PermanentError(f"{', '.join(missing)} absent or empty; every instance needs it")
+    long = [word for word, value in named if len(value) > MAX_UID_LENGTH]
+    return PermanentError(f"{', '.join(long)} longer than {MAX_UID_LENGTH} characters")
 
 
 def _text(value: Value) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 from node.part10 import (
     EXPLICIT,
+    LONGEST_HEAD,
     MAX_VALUE_BYTES,
     SHORT_VR,
     SPECIFIC_CHARACTER_SET,
@@ -29,6 +30,7 @@ from node.part10 import (
     python_codec,
 )
 from node.store.elements import ELEMENTS, LAST_TAG, Value
+from node.store.likeness import Likeness
 
 WINDOW_BYTES: Final = 65536
 """Read at once. The header of a CT slice takes 2 to 8 KiB."""
@@ -37,7 +39,7 @@ MAX_WINDOWS: Final = 8
 """Read of one file, at most: long private elements are skipped, not read."""
 
 _KEPT: Final = frozenset((*ELEMENTS, SPECIFIC_CHARACTER_SET))
-_LONGEST_ELEMENT: Final = 12 + MAX_VALUE_BYTES
+_LONGEST_ELEMENT: Final = LONGEST_HEAD + MAX_VALUE_BYTES
 """That is kept: as much must be in sight, or be all there is."""
 
 _REMEMBERED_VALUES: Final = 2048
@@ -115,7 +117,7 @@ def scan(read_at: Callable[[int], bytes]) -> dict[str, Value] | None:
 
 
 def scan_beginning(
-    beginning: bytes, meta_bytes: int, transfer_syntax_uid: str
+    beginning: bytes, meta_bytes: int, transfer_syntax_uid: str, likeness: Likeness
 ) -> dict[str, Value] | None:
     """Read them of a file that the node writes, as far as its first `WINDOW_BYTES` show them.
 
@@ -123,6 +125,8 @@ def scan_beginning(
     ----------
     meta_bytes
         Of preamble and File Meta Information, which need not be read again.
+    likeness
+        Of the images that came before from the same sender.
 
     Returns
     -------
@@ -137,7 +141,11 @@ def scan_beginning(
 
     try:
         implicit = are_implicit(beginning, meta_bytes, transfer_syntax_uid.encode())
-        return _values(_Window(read_at), meta_bytes, implicit)
+        if (alike := likeness.read(beginning, meta_bytes, implicit)) is not None:
+            return alike
+        values = _values(_Window(read_at), meta_bytes, implicit)
+        likeness.learn(beginning, meta_bytes, implicit, values)
+        return values
     except (Unsure, struct.error, ValueError):
         return None
 

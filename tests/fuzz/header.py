@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from io import BytesIO
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from node.errors import PermanentError
+from node.part10 import after_file_meta
 from node.store.elements import IDENTIFIERS
 from node.store.header import header_of_values, read_header
-from node.store.scanner import WINDOW_BYTES, scan
+from node.store.likeness import Likeness
+from node.store.scanner import WINDOW_BYTES, scan, scan_beginning
 from tests.builders import ct_series
 from tests.builders.encoded import element, file_of, identifiers, instance, item, sequence
 from tests.builders.radiograph import radiograph
@@ -52,10 +59,76 @@ def check_data_set(data_set: bytes) -> bool:
     return explicit or implicit
 
 
+def begun(data_set: bytes, implicit: bool, likeness: Likeness) -> str:
+    """What is said of a data set that has begun to arrive, as text that tells types apart."""
+    meta, syntax = file_of(b""), str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
+    beginning = (meta + data_set)[:WINDOW_BYTES]
+    return repr(scan_beginning(beginning, len(meta), syntax, likeness))
+
+
+def check_likeness(data_set: bytes) -> bool:
+    """By its likeness to others a data set reads as it does without; it teaches nothing wrong."""
+    understood = False
+    for implicit, series in enumerate(_series()):
+        likeness = Likeness()
+        for one in series:
+            begun(one, bool(implicit), likeness)
+        alone = begun(data_set, bool(implicit), Likeness())
+        for one, expected in ((data_set, alone), *series.items(), (data_set, alone)):
+            assert begun(one, bool(implicit), likeness) == expected
+        understood |= alone != "None"
+    return understood
+
+
+@cache
+def _series() -> tuple[dict[bytes, str], ...]:
+    """Images of a series in explicit and in implicit VR, and what the scanner says of each."""
+    return tuple(
+        {one: begun(one, implicit, Likeness()) for one in images_of_a_series(implicit)}
+        for implicit in (False, True)
+    )
+
+
+def of_a_series() -> list[bytes]:
+    """Images of a series in either encoding."""
+    return [one for implicit in (False, True) for one in images_of_a_series(implicit)]
+
+
+def images_of_a_series(implicit: bool, images: int = 5) -> list[bytes]:
+    """Data sets that differ in elements that are kept, skipped, and of undefined length."""
+    pixels = element("PixelData", bytes(8192), vr="OW", implicit=implicit)
+    return [
+        data_set_in(
+            instance(
+                element("ContentTime", f"12{number:02}00", implicit=implicit),
+                element("SOPInstanceUID", f"1.2.3.{number}", implicit=implicit),
+                element("SpecificCharacterSet", "ISO_IR 192", implicit=implicit),
+                element("SeriesDescription", "Thörax", implicit=implicit),
+                sequence(
+                    "ReferencedImageSequence",
+                    item(element("ReferencedSOPInstanceUID", f"1.2.{number}", implicit=implicit)),
+                    implicit=implicit,
+                ),
+                element("ContrastBolusAgent", "", implicit=implicit),
+                element("InstanceNumber", str(number), implicit=implicit),
+                element("ImagePositionPatient", f"0\\1.5\\{number}e1", implicit=implicit),
+                element(0x00291010, bytes(2 * number), vr="OB", implicit=implicit),
+                pixels,
+                implicit=implicit,
+            )
+        )
+        for number in range(8, 8 + images)
+    ]
+
+
 def data_sets() -> list[bytes]:
     """Data sets without File Meta Information."""
-    start = len(file_of(b""))
-    return [file_bytes[start:] for file_bytes in _encoded()]
+    return [data_set_in(file_bytes) for file_bytes in _encoded()]
+
+
+def data_set_in(file_bytes: bytes) -> bytes:
+    """What follows the File Meta Information of a file."""
+    return file_bytes[after_file_meta(file_bytes)[0] :]
 
 
 def files() -> list[bytes]:

@@ -30,6 +30,7 @@ class Target:
 TARGETS = {
     "file": Target(header.check_header, header.files, 0.1),
     "data set": Target(header.check_data_set, header.data_sets, 0.1),
+    "image of a series": Target(header.check_likeness, header.of_a_series, 0.1),
     "association request": Target(door.check_request, door.requests, 0.05),
     "PDU stream": Target(door.check_stream, door.streams, 0.3),
     "command set": Target(door.check_command, door.commands, 0.2),

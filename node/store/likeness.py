@@ -1,0 +1,224 @@
+"""Reading a header by its likeness to those before it.
+
+The images of a series differ in a dozen elements, and the rest of their headers is the same,
+byte for byte. Comparing that rest takes a hundredth of the time that taking it apart takes, so
+what the scanner has said of some images of a series tells it most of what to say of the next.
+
+A header is read here only where the scanner would walk over the same elements and say the same
+of each: between the elements that are known to vary every byte is as it was, and those that
+vary have the tags and VRs that they had. Anything else is left to the scanner.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pydicom.datadict import tag_for_keyword
+
+from node.part10 import (
+    LONGEST_HEAD,
+    MAX_VALUE_BYTES,
+    SHORT_VR,
+    SPECIFIC_CHARACTER_SET,
+    UNDEFINED,
+    Unsure,
+    after_sequence,
+    element_at,
+    is_sequence,
+    python_codec,
+)
+from node.store.elements import ELEMENTS, LAST_TAG, Element, Value
+
+MOST_ELEMENTS: Final = 512
+"""Of a header that is remembered; each takes some hundred bytes more than in the file."""
+_PATIENCE: Final = 16
+_MOST_PATIENCE: Final = 64
+"""Headers learned in vain before no more is: they would cost more time than they save."""
+
+_OF_A_SERIES: Final = frozenset((SPECIFIC_CHARACTER_SET, tag_for_keyword("SeriesInstanceUID")))
+"""Where one of these differs, the images are not of one series: other things vary in each."""
+
+_LENGTH_16: Final = struct.Struct("<H")
+_LENGTH_32: Final = struct.Struct("<I")
+
+
+class _Piece(NamedTuple):
+    """An element in two parts: tag, VR and reserved bytes; length and value."""
+
+    tag: int
+    vr: bytes | None
+    head: bytes
+    rest: bytes
+
+
+class _Step(NamedTuple):
+    """What all have alike, as far as the length of an element that varies; and that element.
+
+    Parameters
+    ----------
+    length
+        How its length is encoded.
+    kept
+        None where nobody asks for the element: any value will do.
+    """
+
+    alike: bytes
+    length: struct.Struct
+    tag: int
+    vr: bytes | None
+    kept: Element | None
+
+
+class Likeness:
+    """What the images of one sender have said alike. Used by one thread.
+
+    It holds one header, of its latest series.
+    """
+
+    def __init__(self) -> None:
+        self._patience = _PATIENCE
+        self._has_met_one = False
+        self._implicit = False
+        self._codec = ""
+        self._values: dict[str, Value] = {}
+        self._pieces: Sequence[_Piece] = ()
+        self._varying: frozenset[int] = frozenset()
+        self._steps: Sequence[_Step] = ()
+        self._end = b""
+
+    def read(self, shown: bytes, offset: int, implicit: bool) -> dict[str, Value] | None:
+        """Read the data set that begins at `offset`; None where only the scanner can tell.
+
+        Parameters
+        ----------
+        shown
+            The beginning of a file.
+        """
+        if not self._pieces or implicit is not self._implicit:
+            return None
+        try:
+            values = self._values_of(shown, offset)
+        except (Unsure, struct.error, ValueError):
+            return None
+        self._patience = min(self._patience + 1, _MOST_PATIENCE)
+        return values
+
+    def _values_of(self, shown: bytes, offset: int) -> dict[str, Value]:
+        """Go from one varying element to the next; raises as the scanner does."""
+        codec, values = self._codec, self._values.copy()
+        for alike, length_field, tag, vr, kept in self._steps:
+            if not shown.startswith(alike, offset):
+                raise Unsure
+            offset += len(alike)
+            (length,) = length_field.unpack_from(shown, offset)
+            start = offset + length_field.size
+            offset = start + length
+            if kept is not None:
+                # An empty one is absent, and its keyword would have to go: let the scanner.
+                if not 0 < length <= MAX_VALUE_BYTES:
+                    raise Unsure
+                value = kept.decode(shown[start:offset], codec)
+                if value == "":
+                    raise Unsure
+                values[kept.keyword] = value
+            elif length == UNDEFINED:
+                offset = _after_items(shown, tag, vr, start)
+        # All of it must be as far in sight as the scanner wants each element to be.
+        if not shown.startswith(self._end, offset) or offset + len(self._end) > _in_sight(shown):
+            raise Unsure
+        return values
+
+    def learn(self, shown: bytes, offset: int, implicit: bool, values: dict[str, Value]) -> None:
+        """Remember a data set of which the scanner has said `values`.
+
+        Nothing is learned of the first one: many senders open an association for each image.
+        """
+        if not self._has_met_one or not self._patience:
+            self._has_met_one = True
+            return
+        self._patience -= 1
+        try:
+            pieces = _pieces(shown, offset, implicit)
+        except (Unsure, struct.error):
+            return
+        self._varying = self._varying_with(pieces)
+        self._pieces, self._implicit, self._values = pieces, implicit, values
+        self._codec = _codec(pieces)
+        self._steps, self._end = _steps(pieces, self._varying)
+
+    def _varying_with(self, pieces: Sequence[_Piece]) -> frozenset[int]:
+        """Which elements vary inside a series, now that there is one more image."""
+        if [one.head for one in pieces] != [one.head for one in self._pieces]:
+            return frozenset()
+        differing = {
+            number
+            for number, (one, other) in enumerate(zip(pieces, self._pieces, strict=True))
+            if one.rest != other.rest
+        }
+        if any(pieces[number].tag in _OF_A_SERIES for number in differing):
+            return self._varying
+        return self._varying | differing
+
+
+def _pieces(shown: bytes, offset: int, implicit: bool) -> list[_Piece]:
+    """Take apart what the scanner has walked over; the last piece is what it stops at.
+
+    Raises
+    ------
+    Unsure, struct.error
+        If it is too much to be remembered, or not all in sight.
+    """
+    pieces: list[_Piece] = []
+    in_sight = _in_sight(shown)
+    while offset <= in_sight and len(pieces) < MOST_ELEMENTS:
+        tag, vr, length, start = element_at(shown, offset, implicit)
+        if vr is not None and tag in ELEMENTS and vr != ELEMENTS[tag].vr:
+            raise Unsure  # the scanner lets it pass as long as it is empty
+        length_at = start - (2 if vr in SHORT_VR else 4)
+        head = shown[offset:length_at]
+        if tag > LAST_TAG:
+            pieces.append(_Piece(tag, vr, head, b""))
+            return pieces
+        undefined = length == UNDEFINED
+        offset = _after_items(shown, tag, vr, start) if undefined else start + length
+        pieces.append(_Piece(tag, vr, head, shown[length_at:offset]))
+    raise Unsure
+
+
+def _steps(pieces: Sequence[_Piece], varying: frozenset[int]) -> tuple[list[_Step], bytes]:
+    """Join what is alike; return the steps, and what follows the last one."""
+    steps = []
+    alike: list[bytes] = []
+    for number, piece in enumerate(pieces):
+        alike.append(piece.head)
+        if number in varying:
+            length = _LENGTH_16 if piece.vr in SHORT_VR else _LENGTH_32
+            kept = ELEMENTS.get(piece.tag)
+            steps.append(_Step(b"".join(alike), length, piece.tag, piece.vr, kept))
+            alike = []
+        else:
+            alike.append(piece.rest)
+    return steps, b"".join(alike)
+
+
+def _codec(pieces: Sequence[_Piece]) -> str:
+    """Return the codec of the texts, as the scanner finds it."""
+    for piece in pieces:
+        if piece.tag == SPECIFIC_CHARACTER_SET:
+            value = piece.rest[2:] if piece.vr in SHORT_VR else piece.rest[4:]
+            return python_codec(value, piece.vr)
+    return python_codec(b"", None)
+
+
+def _after_items(shown: bytes, tag: int, vr: bytes | None, start: int) -> int:
+    """Return where the sequence of undefined length ends whose value begins at `start`."""
+    if not is_sequence(shown, tag, vr, start):
+        raise Unsure
+    return after_sequence(shown, start, vr is None)
+
+
+def _in_sight(shown: bytes) -> int:
+    """Up to where an element that is kept is all there, whatever its length."""
+    return len(shown) - LONGEST_HEAD - MAX_VALUE_BYTES
