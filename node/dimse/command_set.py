@@ -28,13 +28,19 @@ NO_DATA_SET: Final = 0x0101
 """Command Data Set Type of a message without a data set; any other value says that one follows."""
 
 _ELEMENT: Final = struct.Struct("<HHI")
+_GROUP_LENGTH: Final = struct.Struct("<HHII")
 _US: Final = struct.Struct("<H")
 
 
 def encode(*elements: bytes) -> bytes:
     """Encode a command set of elements that are encoded already, with its group length."""
     body = b"".join(elements)
-    return element(0x0000, struct.pack("<I", len(body))) + body
+    return _GROUP_LENGTH.pack(0, 0x0000, 4, len(body)) + body
+
+
+def header(number: int, length: int) -> bytes:
+    """Encode tag and length of an element, which its value follows."""
+    return _ELEMENT.pack(0, number, length)
 
 
 def element(number: int, value: bytes, padding: bytes = b"\0") -> bytes:

@@ -174,8 +174,6 @@ def _pieces(shown: bytes, offset: int, implicit: bool) -> list[_Piece]:
     in_sight = _in_sight(shown)
     while offset <= in_sight and len(pieces) < MOST_ELEMENTS:
         tag, vr, length, start = element_at(shown, offset, implicit)
-        if vr is not None and tag in ELEMENTS and vr != ELEMENTS[tag].vr:
-            raise Unsure  # the scanner lets it pass as long as it is empty
         length_at = start - (2 if vr in SHORT_VR else 4)
         head = shown[offset:length_at]
         if tag > LAST_TAG:

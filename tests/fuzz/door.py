@@ -20,6 +20,7 @@ from node.receive.pdu import Fragment, PduReader, abort, data_transfer, release_
 from tests.builders.encoded import element
 
 MAX_PDU_BYTES = 16384
+MOVE_ORIGINATOR = element(0x00001031, struct.pack("<H", 1), vr="US", implicit=True)
 _NEGOTIATOR = Negotiator([], MAX_PDU_BYTES)
 
 
@@ -39,6 +40,8 @@ def check_command(data: bytes) -> bool:
         command = parse_command(data)
     except ProtocolError:
         return False
+    # With one element more it is none that comes with every image, and read another way.
+    assert parse_command(data + MOVE_ORIGINATOR) == command
     again = parse_command(encode_response(command, 0xA700, "no room\\left"))
     assert again.message_id == command.message_id
     assert again.sop_class_uid == command.sop_class_uid

@@ -25,6 +25,7 @@ def image(*elements, number=1, implicit=False):
         instance(
             element("SOPInstanceUID", f"1.2.3.{number}", implicit=implicit),
             element("InstanceNumber", str(number), implicit=implicit),
+            element("SeriesDescription", f"Series {number}", implicit=implicit),
             element("PixelData", bytes(8192), vr="OW", implicit=implicit),
             *elements,
             implicit=implicit,
@@ -89,6 +90,9 @@ def test_the_next_series_takes_one_image_to_be_known():
         element("InstanceNumber", ""),
         element("InstanceNumber", " "),
         element("InstanceNumber", "1_0"),
+        element("SeriesDescription", ""),
+        element("SeriesDescription", " "),
+        element("SeriesDescription", "x" * 5000),
         element("InstanceNumber", "7", vr="LO"),
         element("InstanceNumber", "7" * 5000),
         element("InstanceNumber", "7", length=0xFFFF),
@@ -113,8 +117,7 @@ def test_another_encoding_is_left_to_the_scanner():
     assert known(likeness, image(number=9), implicit=True) is None
 
 
-def test_a_wrong_vr_of_an_empty_element_is_never_learned():
-    """The scanner lets it pass, and must see it when it has a value."""
+def test_the_scanner_sees_an_element_of_a_wrong_vr_that_was_empty_so_far():
     empty, full = (element("SliceThickness", value, vr="LO") for value in ("", "1.5"))
     likeness = taught(*[image(empty, number=number) for number in range(4)])
 
@@ -131,6 +134,23 @@ def test_text_that_varies_is_decoded_by_the_character_set_of_its_series():
     likeness = taught(*images[:4])
 
     assert known(likeness, images[5])["SeriesDescription"] == "Грудь 5"
+
+
+def test_a_character_set_stands_for_its_series_wherever_another_element_varied_before():
+    def with_length_to_end(number):
+        length = element(0x00080001, struct.pack("<I", number), vr="UL")
+        return image(length, number=number)
+
+    def in_greek(number, term):
+        text = element("SeriesDescription", f"Θώρακας {number}".encode("iso8859_7"))
+        return image(element("SpecificCharacterSet", term), text, number=number)
+
+    likeness = taught(*[with_length_to_end(number) for number in range(4)])
+    for number in range(4):
+        begun(in_greek(number, "ISO_IR 126"), False, likeness)
+
+    assert known(likeness, in_greek(5, "ISO_IR 126"))["SeriesDescription"] == "Θώρακας 5"
+    assert_left_to_the_scanner(likeness, in_greek(6, "ISO_IR 144"))
 
 
 def test_a_sequence_may_vary_between_defined_and_undefined_length():
@@ -175,7 +195,7 @@ def test_a_header_of_very_many_elements_is_not_remembered():
 
 def test_a_sender_whose_images_have_nothing_in_common_is_not_learned_from_for_ever():
     likeness = Likeness()
-    optional = [keyword for _, keyword, *_ in sorted(_codes())]
+    optional = [one.keyword for one in ELEMENTS.values() if one.vr == b"CS"]
     for number in range(40):
         begun(image(element(optional[number % 2], "X"), number=number), False, likeness)
 
@@ -183,10 +203,6 @@ def test_a_sender_whose_images_have_nothing_in_common_is_not_learned_from_for_ev
     for data_set in again:
         begun(data_set, False, likeness)
     assert known(likeness, again[-1]) is None
-
-
-def _codes():
-    return [(tag, one.keyword) for tag, one in ELEMENTS.items() if one.vr == b"CS"]
 
 
 def test_every_flipped_bit_reads_as_without_likeness():
