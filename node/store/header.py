@@ -88,7 +88,7 @@ def header_begun(beginning: bytes, meta_bytes: int, transfer_syntax_uid: str) ->
     Parameters
     ----------
     beginning
-        The first `WINDOW_BYTES` of the file, which goes on.
+        The first bytes of the file, which goes on behind them.
     meta_bytes
         Of preamble and File Meta Information, which say that transfer syntax.
     """

@@ -49,14 +49,15 @@ _MOST_REMEMBERED_BYTES: Final = 128
 class _Window:
     """A piece of the file that only moves forward.
 
-    Attributes
+    Parameters
     ----------
-    bytes
-        What it shows; the file ends with it if that is less than `WINDOW_BYTES`.
+    size
+        Bytes that it shows; fewer only at the end of the file.
     """
 
-    def __init__(self, read_at: Callable[[int], bytes]) -> None:
+    def __init__(self, read_at: Callable[[int], bytes], size: int = WINDOW_BYTES) -> None:
         self._read_at = read_at
+        self._size = size
         self._start = 0
         self._moves_left = MAX_WINDOWS
         self.bytes = b""
@@ -87,7 +88,7 @@ class _Window:
 
     @property
     def ends_the_file(self) -> bool:
-        return len(self.bytes) < WINDOW_BYTES
+        return len(self.bytes) < self._size
 
 
 def scan(read_at: Callable[[int], bytes]) -> dict[str, Value] | None:
@@ -119,10 +120,12 @@ def scan(read_at: Callable[[int], bytes]) -> dict[str, Value] | None:
 def scan_beginning(
     beginning: bytes, meta_bytes: int, transfer_syntax_uid: str, likeness: Likeness
 ) -> dict[str, Value] | None:
-    """Read them of a file that the node writes, as far as its first `WINDOW_BYTES` show them.
+    """Read them of a file that the node writes, as far as its first bytes show them.
 
     Parameters
     ----------
+    beginning
+        The first bytes of the file, which goes on behind them.
     meta_bytes
         Of preamble and File Meta Information, which need not be read again.
     likeness
@@ -143,7 +146,7 @@ def scan_beginning(
         implicit = are_implicit(beginning, meta_bytes, transfer_syntax_uid.encode())
         if (alike := likeness.read(beginning, meta_bytes, implicit)) is not None:
             return alike
-        values = _values(_Window(read_at), meta_bytes, implicit)
+        values = _values(_Window(read_at, len(beginning)), meta_bytes, implicit)
         likeness.learn(beginning, meta_bytes, implicit, values)
         return values
     except (Unsure, struct.error, ValueError):

@@ -135,6 +135,20 @@ def test_the_header_of_a_begun_file_is_that_of_the_whole_one(tmp_path, implicit)
     assert header_begun(*beginning_of(path)) == header_of_file(path)
 
 
+def test_as_much_as_has_come_says_the_same_or_nothing(tmp_path):
+    (ds,) = ct_series(slices=1, rows=512, columns=512)
+    path = tmp_path / "whole.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    begun, *rest = beginning_of(path)
+    whole = header_of_file(path)
+
+    said = [header_begun(begun[:size], *rest) for size in range(0, 16384, 16)]
+
+    assert said[0] is None
+    assert said[-1] == whole
+    assert all(header in (None, whole) for header in said)
+
+
 def test_a_begun_file_whose_header_goes_on_behind_what_has_come_is_still_to_come(tmp_path):
     (ds,) = ct_series(slices=1, rows=512, columns=512)
     ds.add_new(0x00090010, "LO", "WETREAD TEST")
