@@ -17,13 +17,14 @@ import argparse
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -87,8 +88,12 @@ class Receiver:
         """Write what it needs into the folder and return its command line."""
         raise NotImplementedError
 
-    def is_done(self) -> bool:
-        """Whether it has nothing left to do with what it has acknowledged."""
+    def is_ready(self, log: Path) -> bool:
+        """Whether it is as it would be on the day after its installation."""
+        return True
+
+    def is_done(self, images: int) -> bool:
+        """Whether it has nothing left to do with the images that it has acknowledged."""
         return True
 
     @contextmanager
@@ -101,6 +106,7 @@ class Receiver:
             )
         try:
             wait_until(lambda: self._answers(port), within_s=60, what=self.name)
+            wait_until(lambda: self.is_ready(folder / "log"), within_s=60, what=self.name)
             # What others have written must not be written out while this one is measured.
             os.sync()
             yield port, psutil.Process(process.pid)
@@ -128,9 +134,14 @@ class Node(Receiver):
         self._processes = processes
         self._data_dir = Path()
 
-    def is_done(self) -> bool:
-        """Whether everything is in its index."""
-        return not any((self._data_dir / "parts").iterdir())
+    def is_done(self, images: int) -> bool:
+        """Whether so many images are in its index."""
+        with closing(sqlite3.connect(self._data_dir / "wetread.sqlite", timeout=60)) as index:
+            return bool(index.execute("SELECT count(*) FROM instances").fetchone()[0] == images)
+
+    def is_ready(self, log: Path) -> bool:
+        """Whether its journals have been made, as they are from its first start on."""
+        return log.read_text().count("journal.ready") == self._processes
 
     def command(self, folder: Path, port: int) -> list[str]:
         """Run one role with a configuration of its own."""
@@ -276,7 +287,7 @@ def one_round(
         before = cpu_seconds(process)
         seconds = send(port, receiver.ae_title, folders)
         total = len(folders) * images
-        wait_until(receiver.is_done, within_s=60, what="the index")
+        wait_until(lambda: receiver.is_done(total), within_s=60, what="the index")
         into.images_per_s.append(total / seconds)
         into.rss_mb.append(peak_mb(process))
         into.cpu_ms.append((cpu_seconds(process) - before) / total * 1e3)

@@ -11,6 +11,7 @@ receive:
   host: 127.0.0.1
   port: {node_port}
   quiet_period_s: 2
+  journal_bytes: 67108864
   accept_from: [{{ae_title: DEMOPACS, host: 127.0.0.1}}]
 destinations:
   pacs: {{ae_title: DEMOPACS, host: 127.0.0.1, port: {pacs_port}}}

@@ -74,6 +74,12 @@ class Receive(Section):
         description="What Success means. full: data and directory entry are synced to disk. "
         "relaxed: they survive a crash of the node, but not a power cut of the machine.",
     )
+    journal_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=1073741824,
+        description="Size of the journal of each receiver process, bytes, at most a 64th of the "
+        "disk: data sets are written to it at first, and to files of their own as soon as there "
+        "is time. 0: to files at once, which takes longer with durability full.",
+    )
     duplicate_uid: Literal["last", "first", "quarantine"] = Field(
         default="last",
         description="What counts when other bytes come under a SOP Instance UID that is there: "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from mmap import mmap
 from threading import Thread
 from typing import Final
 
@@ -32,6 +31,7 @@ from node.receive.admission import (
     LOCAL_LIMIT_EXCEEDED,
     Rejection,
 )
+from node.receive.buffers import NO_BUFFER, SMALL
 from node.receive.commands import Command, encode_response, parse_command
 from node.receive.commitment import CommitmentOperation, is_commitment
 from node.receive.front import LINGER_S, Caller
@@ -57,13 +57,8 @@ from node.receive.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-BUFFER_BUDGET: Final = 48 * 2**20
-SMALLEST_BUFFER: Final = 65536
-LARGEST_BUFFER: Final = 2**19
-"""Bytes: all associations together read into the budget, each into a part of it. While others
-have the interpreter nearly all of a CT slice comes, and takes one call to be read."""
-WRITTEN_AT_ONCE: Final = 65536
-"""Bytes: less may wait for more, which would cost a call to the file system every few KiB."""
+SMALLEST_READ: Final = 4096
+"""Bytes: with less room than that the memory is emptied before more is read."""
 MOST_UNWRITTEN: Final = 256
 """Fragments that wait to be written: tiny ones take more memory than their bytes."""
 _ABORT_BY_USER: Final = 0
@@ -96,9 +91,10 @@ class Association:
         self._timeout_s = reception.receive.network_timeout_s
         self._stopping = False
         self._agreement: Agreement
+        self._buffer = NO_BUFFER
+        self._message = Message(self._buffer)
         self._reader = PduReader(reception.receive.max_pdu_bytes)
         self._intake = reception.keeping.open()
-        self._message = Message()
         self._stored = 0
         self._untold: CommitmentOperation | None = None
         self._thread = Thread(target=self._run, name="association", daemon=True)
@@ -139,6 +135,7 @@ class Association:
         finally:
             self._message.discard()
             self._intake.close()
+            self._reception.buffers.give_back(self._buffer)
             self._stream.close()
             self._ended(self)
 
@@ -175,8 +172,9 @@ class Association:
 
     def _serve(self) -> None:
         """Read the stream until the association ends."""
-        buffer = self._buffer()
-        enough = min(WRITTEN_AT_ONCE, len(buffer) // 2)
+        buffer = self._buffer = self._take_buffer()
+        self._message = Message(buffer)
+        nearly_full = len(buffer) - SMALLEST_READ
         deadline = self._reception.monotonic() + self._timeout_s
         filled = 0
         while True:
@@ -184,28 +182,29 @@ class Association:
                 raise _Lost("the node stops")
             count = self._receive(buffer[filled:], deadline)
             progress = self._reader.progress
-            for event in self._reader.feed(buffer[filled : filled + count]):
+            for event in self._reader.feed(buffer, filled, filled + count):
                 if isinstance(event, Fragment):
                     self._take(event)
                 elif self._ends(event):
                     return
             filled += count
-            if filled >= enough or not 0 < self._message.unwritten < MOST_UNWRITTEN:
-                self._message.flush()
+            message = self._message
+            if (
+                not 0 < message.unwritten < MOST_UNWRITTEN
+                or filled >= nearly_full
+                or filled >= message.takes_bytes
+            ):
+                message.flush()
                 filled = 0
             if not self._reader.is_between_pdus or self._message.command is not None:
                 self._stream.acknowledge()
             if self._reader.progress != progress:
                 deadline = self._reception.monotonic() + self._timeout_s
 
-    def _buffer(self) -> memoryview:
+    def _take_buffer(self) -> memoryview:
         """Room to read into, a large one only where images may come."""
-        size = min(BUFFER_BUDGET // self._reception.receive.max_associations, LARGEST_BUFFER)
         asked_for = {context.sop_class_uid for context in self._agreement.contexts.values()}
-        if asked_for <= {VERIFICATION, PUSH_MODEL}:
-            size = 0
-        # Of the system's own pages: in the heap, freed ones of this size would stay.
-        return memoryview(mmap(-1, max(SMALLEST_BUFFER, size)))
+        return self._reception.buffers.take(large=not asked_for <= {VERIFICATION, PUSH_MODEL})
 
     def _receive(self, buffer: memoryview, deadline: float) -> int:
         """Read once into the buffer; return how many bytes came.
@@ -315,7 +314,7 @@ class Association:
                 message.operation.answered()
         if isinstance(message.operation, CommitmentOperation):
             self._follow_up(message.context_id, message.operation)
-        self._message = Message()
+        self._message = Message(self._buffer)
 
     def _follow_up(self, context_id: int, operation: CommitmentOperation) -> None:
         """Report on a storage commitment at once, to a peer that the node cannot call back."""
@@ -332,8 +331,7 @@ class Association:
         command = message.command
         assert command is not None  # noqa: S101 - for the type checker
         if message.operation is not None:
-            message.flush()
-            status, comment = message.operation.finish()
+            status, comment = message.finish()
             self._stored += status == 0 and command.field == C_STORE_RQ
             return encode_response(command, status, comment)
         if command.field == C_ECHO_RQ:
@@ -375,7 +373,7 @@ class Association:
             self._stream.shut(socket.SHUT_WR)
             # What is unread at the close would make the kernel destroy the answer.
             until = monotonic() + LINGER_S
-            unread = memoryview(bytearray(SMALLEST_BUFFER))
+            unread = memoryview(bytearray(SMALL))
             while (left := until - monotonic()) > 0:
                 self._stream.wait_at_most(left)
                 if not self._stream.receive_into(unread):

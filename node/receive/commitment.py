@@ -41,7 +41,9 @@ from node.dimse.commitment import (
 )
 from node.dimse.references import encode_report, read_report, read_request
 from node.receive.commands import Command
+from node.receive.message import TAKEN_AT_ONCE
 from node.receive.status import Status
+from node.store.chunk import NOTHING, Chunk
 from node.store.commitment import Commitments
 from node.store.proof import ProofRows
 
@@ -215,6 +217,11 @@ class CommitmentOperation:
         self._too_large = ""
         self.transaction_uid = ""
 
+    @property
+    def takes_bytes(self) -> int:
+        """So many bytes it would like to be given at once, at least."""
+        return TAKEN_AT_ONCE
+
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Take fragments of the encoded data set."""
         for fragment in fragments:
@@ -229,8 +236,9 @@ class CommitmentOperation:
                 continue
             self.discard()
 
-    def finish(self) -> tuple[int, str]:
+    def finish(self, rest: Chunk = NOTHING) -> tuple[int, str]:
         """Record it, and return status and Error Comment of the answer."""
+        self.write(rest.pieces())
         if self._too_large:
             return Status.RESOURCE_LIMITATION, self._too_large
         try:

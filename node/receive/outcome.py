@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
 from node.domain import MANUFACTURER, Instance
@@ -16,32 +14,38 @@ from node.store.standing import Arrival, Receipt
 log = structlog.get_logger(__name__)
 
 
-def shelve(part: Part, header: Header, content: Content) -> Callable[[], Shelving]:
-    """Prepare to give a whole part its place; what is returned does it, when there is time."""
+def shelve(part: Part, header: Header, content: Content, digest: str = "") -> Shelving:
+    """Give a whole part its place, unless it is a result of a node, which gets none.
 
-    def place() -> Shelving:
-        """Give the part its place, unless it is a result of a node, which gets none."""
-        own_result = is_marked(header)
-        digest, folder = "", None
-        if not own_result:
-            digest = digest_of(part.path, content)
-            folder = part.publish(digest)
-        instance = Instance(
-            study_instance_uid=header.study_instance_uid,
-            series_instance_uid=header.series_instance_uid,
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            transfer_syntax_uid=content.transfer_syntax_uid,
-            digest=digest,
-            path=part.place,
-            size_bytes=content.size_bytes,
-            received_at=content.received_at,
-            calling_ae_title=content.calling_ae_title,
-            attributes=header.attributes,
-        )
-        return Shelving(Arrival(instance, header.patient, own_result), folder)
+    Parameters
+    ----------
+    digest
+        Of its data set, where that is known already.
 
-    return place
+    Raises
+    ------
+    OSError
+        If the disk is full or fails.
+    """
+    own_result = is_marked(header)
+    folder = None
+    if not own_result:
+        digest = digest or digest_of(part.path, content)
+        folder = part.publish(digest)
+    instance = Instance(
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid=content.transfer_syntax_uid,
+        digest="" if own_result else digest,
+        path=part.place,
+        size_bytes=content.size_bytes,
+        received_at=content.received_at,
+        calling_ae_title=content.calling_ae_title,
+        attributes=header.attributes,
+    )
+    return Shelving(Arrival(instance, header.patient, own_result), folder)
 
 
 def is_marked(header: Header) -> bool:

@@ -44,12 +44,15 @@ class Fragment(NamedTuple):
         The command set or data set ends with this piece.
     data
         Part of what was fed, and valid only until that is overwritten.
+    at
+        Where in the memory that was fed it begins.
     """
 
     context_id: int
     is_command: bool
     is_last: bool
     data: memoryview
+    at: int
 
 
 class Control(NamedTuple):
@@ -93,8 +96,13 @@ class PduReader:
         """Whether the stream stands at the end of a PDU."""
         return not self._in_pdu and not self._header
 
-    def feed(self, data: memoryview) -> Iterator[PduEvent]:
+    def feed(self, data: memoryview, begin: int = 0, end: int | None = None) -> Iterator[PduEvent]:
         """Yield what the next bytes of the stream hold; the iterator must be used up.
+
+        Parameters
+        ----------
+        begin, end
+            Which part of `data` they are; left out: all of it.
 
         Raises
         ------
@@ -102,11 +110,12 @@ class PduReader:
             If the stream cannot go on: an unknown or unexpected PDU, a length that does not
             fit. What came before it has been yielded.
         """
-        at, end = 0, len(data)
+        at = begin
+        end = len(data) if end is None else end
         while at < end:
             if self._in_pdv:
                 taken = min(self._pdv_left, end - at)
-                yield self._fragment(data[at : at + taken])
+                yield self._fragment(data[at : at + taken], at)
                 at += taken
             elif self._control:
                 taken = min(self._pdu_left, end - at)
@@ -120,7 +129,7 @@ class PduReader:
                 if len(self._header) == _PDV_HEADER.size:
                     self._begin_pdv()
                     if not self._pdv_left:
-                        yield self._fragment(data[at:at])
+                        yield self._fragment(data[at:at], at)
             elif not self._header and self._begins_with_one_pdv(data, at, end):
                 at += _PDU_OF_ONE_PDV.size
             else:
@@ -207,7 +216,7 @@ class PduReader:
             )
         self._in_pdv = True
 
-    def _fragment(self, data: memoryview) -> Fragment:
+    def _fragment(self, data: memoryview, at: int) -> Fragment:
         self._pdv_left -= len(data)
         self._pdu_left -= len(data)
         ends = not self._pdv_left
@@ -217,7 +226,7 @@ class PduReader:
                 self._in_pdu = False
                 self.progress += 1
         is_last = ends and bool(self._flags & IS_LAST)
-        return Fragment(self._context_id, bool(self._flags & IS_COMMAND), is_last, data)
+        return Fragment(self._context_id, bool(self._flags & IS_COMMAND), is_last, data, at)
 
     def _end_control(self) -> Control:
         control = Control(self._control)

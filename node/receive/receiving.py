@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from node.errors import PermanentError, RejectedInstance
+from node.receive.message import TAKEN_AT_ONCE
 from node.receive.outcome import settle, shelve
 from node.receive.status import Status
 from node.receive.store_request import StoreRequest
-from node.store.commit import Committer, Shelved
+from node.store.chunk import NOTHING, Chunk
+from node.store.commit import Committer, Shelved, Shelving
+from node.store.digest import new_digest
 from node.store.file_meta import file_meta
 from node.store.group_sync import GroupSync
-from node.store.header import Header, header_begun, header_of
+from node.store.header import Header, header_begun, header_of, header_of_content
+from node.store.journal import Entry, Journal
 from node.store.leftover import Content
 from node.store.part import Part
 from node.store.scanner import WINDOW_BYTES
@@ -24,34 +32,68 @@ from node.store.standing import Receipt
 log = structlog.get_logger(__name__)
 
 
-class Receiving:
-    """One data set on its way to the disk; see `node.receive.store_request.Incoming`."""
+@dataclass(frozen=True)
+class Shelf:
+    """Where the data sets of the door go.
 
-    def __init__(
-        self,
-        request: StoreRequest,
-        part: Part,
-        committer: Committer,
-        clock: Callable[[], datetime],
-        names: GroupSync | None,
-        max_object_bytes: int,
-    ) -> None:
+    Parameters
+    ----------
+    journal
+        None: each goes to a file at once.
+    new_part
+        Makes a file; safe to call from many threads.
+    names
+        Syncs the names of new files; None where nothing is synced.
+    clock
+        Gives the current time, timezone-aware.
+    """
+
+    journal: Journal | None
+    new_part: Callable[[], Part]
+    committer: Committer
+    names: GroupSync | None
+    clock: Callable[[], datetime]
+    max_object_bytes: int
+
+
+class Receiving:
+    """One data set on its way to the disk; see `node.receive.store_request.Incoming`.
+
+    What has come in one piece when it is whole goes to the journal, and its file is made when
+    there is time. Anything else goes to a file at once: it is larger, and syncing that is not
+    what takes the time.
+
+    Parameters
+    ----------
+    shelf
+        What all data sets of the door share.
+    new_part
+        Gives the file, where one is needed at once.
+    """
+
+    def __init__(self, request: StoreRequest, shelf: Shelf, new_part: Callable[[], Part]) -> None:
         self._request = request
-        self._part = part
-        self._committer = committer
-        self._clock = clock
-        self._names = names
-        self._max_object_bytes = max_object_bytes
-        meta = file_meta(
+        self._shelf = shelf
+        self._new_part = new_part
+        self._meta = file_meta(
             request.sop_class_uid,
             request.sop_instance_uid,
             request.transfer_syntax_uid,
             request.calling_ae_title,
         )
-        self._meta_bytes = len(meta)
-        self._unwritten: tuple[bytes, ...] = (meta,)
+        self._part: Part | None = None
+        self._entry: Entry | None = None
         self._bytes = 0
         self._header: Header | None = None
+        self._digest = ""
+        self._received_at: datetime
+
+    @property
+    def takes_bytes(self) -> int:
+        """So many bytes it would like to be given at once, at least: for the journal, all."""
+        if self._part is None and self._shelf.journal is not None:
+            return sys.maxsize
+        return TAKEN_AT_ONCE
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append fragments of the encoded data set; they may be overwritten after the call.
@@ -63,49 +105,34 @@ class Receiving:
         OSError
             If the disk is full or fails.
         """
-        self._bytes += sum(map(len, fragments))
-        if self._bytes > self._max_object_bytes:
-            raise RejectedInstance(
-                Status.TOO_LARGE,
-                f"the data set has more than {self._max_object_bytes} bytes "
-                "(receive.max_object_bytes)",
-            )
-        if not self._unwritten:
-            self._part.append(fragments)
-            return
-        pieces: list[bytes | memoryview] = [*self._unwritten, *fragments]
-        self._unwritten = ()
-        self._part.append(pieces)
-        if self._meta_bytes + self._bytes >= WINDOW_BYTES:
-            # While the peer sends the rest there is time: nobody waits for the answer yet.
-            self._header = header_begun(
-                _first(WINDOW_BYTES, pieces),
-                self._meta_bytes,
-                self._request.transfer_syntax_uid,
-            )
+        self._count(sum(map(len, fragments)))
+        self._append(fragments)
 
-    def finish(self) -> None:
+    def finish(self, rest: Chunk = NOTHING) -> None:
         """Make the whole data set durable; after return its sender may forget it.
 
-        Full durability: named as whole, file synced, folder synced, in this order. A crash
-        before the end leaves the sender without an answer, and it sends again; a crash after it
-        leaves a file that the next start records. Relaxed: the same without the syncs.
+        Full durability, in the journal: checked, and written and synced in one. In a file: named
+        as whole, file synced, folder synced, in this order. A crash before the end leaves the
+        sender without an answer, and it sends again; a crash after it leaves what the next start
+        records. Relaxed: the same without the syncs.
 
         Raises
         ------
         RejectedInstance
-            If the data set cannot be read (0xC000) or is not what the request says (0xA900).
+            If the data set cannot be read (0xC000), is not what the request says (0xA900), or
+            is larger than the node takes (0xC001).
         OSError
             If the disk fails. Nothing is kept then.
         """
         try:
-            self._part.append(self._unwritten)
-            self._header = self._checked_header()
-            self._part.complete()
-            if self._names is not None:
-                self._names.sync()
+            self._count(rest.size_bytes)
+            if self._part is None and self._shelf.journal is not None:
+                self._received_at = self._shelf.clock()
+                self._entry = self._into_journal(self._shelf.journal, rest)
+            if self._entry is None:
+                self._into_file(rest)
         except BaseException:  # whatever it was: what has no answer yet must not stay
-            self._part.remove()
+            self.discard()
             raise
 
     def hand_over(self) -> Future[Receipt]:
@@ -116,28 +143,66 @@ class Receiving:
         Future of Receipt
             What it is to the index, as soon as that is known.
         """
-        assert self._header is not None  # noqa: S101 - for the type checker
-        content = Content(
-            transfer_syntax_uid=self._request.transfer_syntax_uid,
-            calling_ae_title=self._request.calling_ae_title,
-            size_bytes=self._meta_bytes + self._bytes,
-            received_at=self._clock(),
-            meta_bytes=self._meta_bytes,
-        )
         kept: Future[Receipt] = Future()
-        shelved = self._committer.submit(shelve(self._part, self._header, content))
+        shelved = self._shelf.committer.submit(self._place)
         shelved.add_done_callback(lambda done: self._settle(done, kept))
         return kept
 
     def discard(self) -> None:
         """Forget it; never raises."""
-        self._part.remove()
+        if self._part is not None:
+            self._part.remove()
 
-    def _checked_header(self) -> Header:
-        try:
-            header = self._header or header_of(self._part.descriptor)
-        except PermanentError as error:
-            raise RejectedInstance(Status.CANNOT_UNDERSTAND, str(error)) from error
+    def _count(self, size_bytes: int) -> None:
+        self._bytes += size_bytes
+        limit = self._shelf.max_object_bytes
+        if self._bytes > limit:
+            raise RejectedInstance(
+                Status.TOO_LARGE,
+                f"the data set has more than {limit} bytes (receive.max_object_bytes)",
+            )
+
+    def _into_journal(self, journal: Journal, rest: Chunk) -> Entry | None:
+        """Write a data set that is whole in memory; None where the journal does not take it."""
+        pieces: list[bytes | memoryview] = [self._meta, *rest.pieces()]
+        self._header = self._begun(pieces)
+        if self._header is None:
+            with self._refused():
+                self._header = header_of_content(b"".join(pieces))
+        self._check(self._header)
+        return journal.write(self._meta, rest, self._received_at)
+
+    def _into_file(self, rest: Chunk) -> None:
+        self._append(rest.pieces())
+        assert self._part is not None  # noqa: S101 - for the type checker
+        if self._header is None:
+            with self._refused():
+                self._header = header_of(self._part.descriptor)
+        self._check(self._header)
+        self._part.complete()
+        if self._shelf.names is not None:
+            self._shelf.names.sync()
+        self._received_at = self._shelf.clock()
+
+    def _append(self, fragments: Sequence[memoryview]) -> None:
+        if self._part is not None:
+            self._part.append(fragments)
+            return
+        self._part = self._new_part()
+        pieces: list[bytes | memoryview] = [self._meta, *fragments]
+        self._part.append(pieces)
+        # While the peer sends the rest there is time: nobody waits for the answer yet.
+        self._header = self._header or self._begun(pieces)
+
+    def _begun(self, pieces: Sequence[bytes | memoryview]) -> Header | None:
+        """Read the header from what has come, if that is enough."""
+        if len(self._meta) + self._bytes < WINDOW_BYTES:
+            return None
+        beginning = _first(WINDOW_BYTES, pieces)
+        return header_begun(beginning, len(self._meta), self._request.transfer_syntax_uid)
+
+    def _check(self, header: Header) -> None:
+        """Raise RejectedInstance where the data set is not what the request says."""
         for keyword, requested, found in (
             ("SOPClassUID", self._request.sop_class_uid, header.sop_class_uid),
             ("SOPInstanceUID", self._request.sop_instance_uid, header.sop_instance_uid),
@@ -147,11 +212,56 @@ class Receiving:
                     Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
                     f"{keyword} is {found} in the data set and {requested} in the request",
                 )
-        return header
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """Refuse what cannot be read."""
+        try:
+            yield
+        except PermanentError as error:
+            raise RejectedInstance(Status.CANNOT_UNDERSTAND, str(error)) from error
+
+    def _place(self) -> Shelving:
+        """Give it its place; called by the committer, and again if that has failed."""
+        if self._part is None:
+            self._part = self._out_of_journal()
+        assert self._header is not None  # noqa: S101 - for the type checker
+        content = Content(
+            transfer_syntax_uid=self._request.transfer_syntax_uid,
+            calling_ae_title=self._request.calling_ae_title,
+            size_bytes=len(self._meta) + self._bytes,
+            received_at=self._received_at,
+            meta_bytes=len(self._meta),
+        )
+        shelving = shelve(self._part, self._header, content, self._digest)
+        if self._entry is None:
+            return shelving
+        return replace(shelving, part=self._part, durable=self._entry.release)
+
+    def _out_of_journal(self) -> Part:
+        """Make the file of what is in the journal, and note its digest."""
+        assert self._entry is not None  # noqa: S101 - for the type checker
+        part = self._shelf.new_part()
+        try:
+            pieces = list(self._entry.read())
+            part.append(pieces)
+            # If the index never hears of it, the next start reads the time there.
+            os.utime(part.descriptor, (self._received_at.timestamp(),) * 2)
+            part.complete(sync=False)
+            digest = new_digest(self._request.transfer_syntax_uid)
+            for piece in pieces[1:]:
+                digest.update(piece)
+        except BaseException:
+            part.remove()
+            raise
+        self._digest = digest.hexdigest()
+        return part
 
     def _settle(self, shelved: Future[Shelved], kept: Future[Receipt]) -> None:
         try:
-            kept.set_result(settle(self._part, shelved.result()))
+            verdict = shelved.result()
+            assert self._part is not None  # noqa: S101 - it has been given its place
+            kept.set_result(settle(self._part, verdict))
         except Exception as error:  # its sender was told that it is kept: it stays as it is
             log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
             kept.set_exception(error)

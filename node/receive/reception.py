@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from node.config.model import Receive
 from node.receive.admission import Admission, Strangers
+from node.receive.buffers import Buffers
 from node.receive.commitment import CommitmentService
 from node.receive.negotiation import Negotiator
 from node.receive.occupancy import Occupancy
@@ -23,5 +24,6 @@ class Reception:
     occupancy: Occupancy
     negotiator: Negotiator
     keeping: Keeping
+    buffers: Buffers
     commitment: CommitmentService | None
     monotonic: Callable[[], float]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -95,7 +96,7 @@ def _adopt(
         part = Part(files, path)
         # Also where nothing is synced otherwise: there is time now.
         part.sync()
-        waiting.append((part, committer.submit(shelve(part, header, content))))
+        waiting.append((part, committer.submit(partial(shelve, part, header, content))))
     adopted = 0
     for part, verdict in waiting:
         try:

@@ -16,6 +16,7 @@ from node.config.model import Receive
 from node.errors import ConfigError
 from node.receive.admission import LOCAL_LIMIT_EXCEEDED, Admission, Strangers
 from node.receive.association import Association
+from node.receive.buffers import Buffers
 from node.receive.commitment import CommitmentService
 from node.receive.front import Caller, Front
 from node.receive.negotiation import Negotiator
@@ -74,6 +75,7 @@ class StorageScp:
                 commitment=commitment is not None,
             ),
             keeping,
+            Buffers(),
             commitment,
             monotonic,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
+from node.store.chunk import NOTHING, Chunk
 from node.store.standing import Receipt
 
 
@@ -28,6 +29,11 @@ class Incoming(Protocol):
     Exactly one of `finish` and `discard` ends it; `hand_over` comes after `finish`.
     """
 
+    @property
+    def takes_bytes(self) -> int:
+        """So many bytes it would like to be given at once, at least."""
+        ...
+
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append fragments of the encoded data set; they may be overwritten after the call.
 
@@ -40,8 +46,13 @@ class Incoming(Protocol):
         """
         ...
 
-    def finish(self) -> None:
+    def finish(self, rest: Chunk = NOTHING) -> None:
         """Make the whole data set durable; after return its sender may forget it.
+
+        Parameters
+        ----------
+        rest
+            What has not been written yet.
 
         Raises
         ------

@@ -12,8 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.errors import RejectedInstance
 from node.metrics import INSTANCES_RECEIVED
+from node.receive.message import TAKEN_AT_ONCE
 from node.receive.status import Status
 from node.receive.store_request import Incoming, Intake, StoreRequest
+from node.store.chunk import NOTHING, Chunk
 from node.store.standing import Receipt
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,11 @@ class StoreOperation:
         except Exception as error:  # noqa: BLE001 - every request gets an answer
             self._refuse(error)
 
+    @property
+    def takes_bytes(self) -> int:
+        """So many bytes it would like to be given at once, at least."""
+        return TAKEN_AT_ONCE if self._incoming is None else self._incoming.takes_bytes
+
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Take fragments of the encoded data set; what was refused already is let go."""
         if self._incoming is None:
@@ -53,8 +60,8 @@ class StoreOperation:
             self.discard()
             self._refuse(error)
 
-    def finish(self) -> tuple[int, str]:
-        """Return status and Error Comment after the last fragment.
+    def finish(self, rest: Chunk = NOTHING) -> tuple[int, str]:
+        """Take the last fragments, and return status and Error Comment.
 
         Success is returned only after the bytes are on disk, and in the index or where the next
         start finds them, because Success says that the instance is stored (PS3.4 Section B.2.3).
@@ -62,7 +69,7 @@ class StoreOperation:
         if self._incoming is not None:
             incoming, self._incoming = self._incoming, None
             try:
-                incoming.finish()
+                incoming.finish(rest)
             except Exception as error:  # noqa: BLE001 - as above
                 self._refuse(error)
             else:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from node.domain import Instance
 from node.store.files import sync_folder
+from node.store.part import Part
 from node.store.standing import Arrival, Verdict
 
 log = structlog.get_logger(__name__)
@@ -36,10 +37,16 @@ class Shelving:
     ----------
     folder
         Where its file got its name; None if it has no file.
+    part
+        Its file, where that is not synced yet.
+    durable
+        Called when file and names are synced, or where nothing is.
     """
 
     arrival: Arrival
     folder: Path | None
+    part: Part | None = None
+    durable: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class Committer:
         Sync the folders before recording.
     longest_wait_s
         How long a file may wait for a quiet moment.
+    is_pressed
+        Says that it must not wait now.
     patient
         True: while the database does not answer it tries again, and `stuck` says so. False:
         those who wait are told that it failed. An instance that itself cannot be recorded
@@ -85,13 +94,16 @@ class Committer:
         sync: bool = True,
         patient: bool = False,
         longest_wait_s: float = 0.0,
+        is_pressed: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_pressed = is_pressed
         self._patient = patient
         self._record = record
         self._sync = sync
         self._longest_wait_s = longest_wait_s
         self._queue: Queue[_Waiting | None] = Queue(MOST_WAITING)
         self._submitted = 0
+        self._judged = 0
         self._due = 0
         self._closing = Event()
         self._stuck = Event()
@@ -102,6 +114,12 @@ class Committer:
     def stuck(self) -> bool:
         """Whether the database does not take what it is given."""
         return self._stuck.is_set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was handed over has been judged."""
+        with self._lock:
+            return self._judged == self._submitted
 
     def submit(self, shelve: Callable[[], Shelving]) -> Future[Shelved]:
         """Hand a file over; waits while too many others do.
@@ -153,11 +171,15 @@ class Committer:
             ended = None in batch
             if waiting := [one for one in batch if one is not None]:
                 self._commit(waiting)
+                with self._lock:
+                    self._judged += len(waiting)
 
     def _let_the_door_work(self) -> None:
         """Wait until nothing has arrived for a moment, or until it must not wait any longer."""
         until = time.monotonic() + self._longest_wait_s
         while time.monotonic() < until and self._queue.qsize() < MOST_WAITING // 2:
+            if self._is_pressed():
+                return
             before = self._submitted
             if self._closing.wait(min(QUIET_S, self._longest_wait_s)):
                 return
@@ -200,18 +222,41 @@ class Committer:
                 return shelving
 
     def _synced(self, batch: _Batch) -> _Batch:
-        """Sync the folders, each once; return those whose folder is synced."""
-        failed: dict[Path, OSError] = {}
-        if self._sync:
-            for folder in {one.folder for _, one in batch if one.folder is not None}:
-                try:
-                    sync_folder(folder)
-                except OSError as error:
-                    failed[folder] = error
+        """Sync files and folders, each once; return those that are synced."""
+        folders: dict[Path, OSError | None] = {}
+        synced = []
         for waiting, one in batch:
-            if one.folder in failed:
-                waiting.shelved.set_exception(failed[one.folder])
-        return [(waiting, one) for waiting, one in batch if one.folder not in failed]
+            try:
+                if self._sync and one.part is not None:
+                    one.part.sync()
+            except OSError as error:
+                waiting.shelved.set_exception(error)
+            else:
+                synced.append((waiting, one))
+                folders.update(dict.fromkeys(self._folders(one)))
+        for folder in folders:
+            try:
+                sync_folder(folder)
+            except OSError as failure:
+                folders[folder] = failure
+        durable = []
+        for waiting, one in synced:
+            failures = [folders[folder] for folder in self._folders(one)]
+            if failed := next(filter(None, failures), None):
+                waiting.shelved.set_exception(failed)
+                continue
+            if one.durable is not None:
+                one.durable()
+            durable.append((waiting, one))
+        return durable
+
+    def _folders(self, one: Shelving) -> list[Path]:
+        """The folders with names of a file that must be synced."""
+        if not self._sync:
+            return []
+        # In parts/ its name must last as well: it may get no other.
+        held = () if one.part is None else (one.part.path.parent,)
+        return [*held, *(() if one.folder is None else (one.folder,))]
 
     def _record_all(self, batch: _Batch) -> None:
         """Record a batch; if that fails, each by itself, so that none fails for another's sake."""

@@ -1,9 +1,9 @@
 """Files under the data directory, written so that a crash leaves whole files or none.
 
 ``DATA_DIR/parts/`` holds what is being written, ``instances/`` what was received (see
-`node.store.part`), ``results/`` what the node made, ``reports/`` the words of reports, which
-nobody but the node may read. Every name is ours: nothing that came over
-the wire is ever part of a path.
+`node.store.part`), ``journal/`` what was received a moment ago (see `node.store.journal`),
+``results/`` what the node made, ``reports/`` the words of reports, which nobody but the node may
+read. Every name is ours: nothing that came over the wire is ever part of a path.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 PARTS = "parts"
 INSTANCES = "instances"
 RESULTS = "results"
+JOURNAL = "journal"
 REPORTS = "reports"
 
 _INSTANCE_FOLDERS = tuple(f"{number:02x}" for number in range(256))
@@ -43,7 +44,7 @@ class Files:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self._prefix = f"{data_dir}{os.sep}"
-        for folder in (PARTS, INSTANCES, RESULTS):
+        for folder in (PARTS, INSTANCES, RESULTS, JOURNAL):
             (data_dir / folder).mkdir(parents=True, exist_ok=True)
         (data_dir / REPORTS).mkdir(mode=0o700, exist_ok=True)
         self._make_instance_folders()

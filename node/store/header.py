@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -80,6 +81,18 @@ def header_of(descriptor: int) -> Header:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         return read_header(file)
+
+
+def header_of_content(content: bytes) -> Header:
+    """Read the identifiers and rule elements of a DICOM file in memory; see `header_of`.
+
+    Raises
+    ------
+    PermanentError
+        If the data set cannot be parsed, or lacks one of the four identifiers.
+    """
+    found = _complete(scan(lambda offset: content[offset : offset + WINDOW_BYTES]))
+    return read_header(BytesIO(content)) if found is None else found
 
 
 def header_begun(beginning: bytes, meta_bytes: int, transfer_syntax_uid: str) -> Header | None:

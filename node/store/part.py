@@ -108,11 +108,16 @@ class Part:
             begin_writeback(self._descriptor, self._begun)
             self._begun = self._size
 
-    def complete(self) -> None:
+    def complete(self, *, sync: bool = True) -> None:
         """Give the file the name that says that it is whole.
 
         A durable part's bytes are synced then; that its name is, is left to the caller. Until
         both are, a power cut may leave the name with fewer bytes, which its size tells.
+
+        Parameters
+        ----------
+        sync
+            False: the caller does that, too, for many at once; see `sync`.
 
         Raises
         ------
@@ -123,7 +128,7 @@ class Part:
         whole = f"{self._name.removesuffix(HALF)}-{self._size}{WHOLE}"
         os.rename(self._name, whole)  # noqa: PTH104 - see the class
         self._name = whole
-        if self._durable:
+        if self._durable and sync:
             # Behind the new name: one commit of the file system's journal has both then.
             os.fsync(self._descriptor)
         self._close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from io import BytesIO
+from mmap import mmap
 
 from pydicom.dataset import Dataset
 
 from node.receive.store_request import Keeping, StoreRequest
+from node.store.chunk import Chunk
 from node.store.standing import Receipt
 
 
@@ -38,12 +40,28 @@ def fragments(content: bytes, size: int = 131072) -> Iterator[list[memoryview]]:
         yield [memoryview(content)[start : start + size]]
 
 
+def whole(content: bytes, size: int = 131072) -> Chunk:
+    """Lay a data set out in memory as a receiver does that has read all of it, in PDUs."""
+    places, at = [], 0
+    memory = memoryview(mmap(-1, (len(content) + 12 * (len(content) // size + 1) + 4096) & -4096))
+    for [piece] in fragments(content, size):
+        at += 12
+        memory[at : at + len(piece)] = piece
+        places.append((at, len(piece)))
+        at += len(piece)
+    return Chunk(memory, places)
+
+
 def give(keeping: Keeping, ds: Dataset, **difference: str) -> Future[Receipt]:
     """Give a receiver a data set, as the door does; return as soon as it is acknowledged."""
     incoming = keeping.open().begin(request_for(ds, **difference))
+    chunk = whole(data_set_of(ds))
+    if incoming.takes_bytes >= chunk.size_bytes:
+        incoming.finish(chunk)
+        return incoming.hand_over()
     try:
-        for pieces in fragments(data_set_of(ds)):
-            incoming.write(pieces)
+        for piece in chunk.pieces():
+            incoming.write([piece])
     except BaseException:
         incoming.discard()
         raise

@@ -86,6 +86,7 @@ class RunningNode:
                 "host": "127.0.0.1",
                 "port": self.port,
                 "quiet_period_s": 1,
+                "journal_bytes": 8 << 20,
                 "accept_from": [
                     {"ae_title": "CT1", "host": "127.0.0.1"},
                     {"ae_title": pacs_ae_title, "host": "127.0.0.1"},

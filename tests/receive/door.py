@@ -16,6 +16,7 @@ from node.store.index import Index
 from node.store.ledger import Ledger
 from tests.builders.network import wait_until
 from tests.builders.records import NOON
+from tests.receive.place import SMALL_JOURNAL
 
 PRIVATE_SOP_CLASS = "1.3.12.2.1107.5.9.1"
 
@@ -48,8 +49,7 @@ class Door:
 
     def wait_for_the_index(self) -> None:
         """Wait until the index has all that was acknowledged."""
-        parts = self.folder / "parts"
-        wait_until(lambda: not any(parts.iterdir()), within_s=30, what="the index")
+        wait_until(lambda: self.keeper.is_idle, within_s=30, what="the index")
 
     def close(self) -> None:
         """Stop listening."""
@@ -68,5 +68,6 @@ def receive(**difference: Any) -> Receive:
             Peer(ae_title="ELSEWHERE", host="192.0.2.7"),
         ),
         "private_sop_classes": (PRIVATE_SOP_CLASS,),
+        "journal_bytes": SMALL_JOURNAL,
     }
     return Receive.model_construct(**{**Receive().__dict__, **plain, **difference})

@@ -1,6 +1,6 @@
 """A process that keeps images and is killed, by itself, at one call of the operating system.
 
-    python -m tests.receive.killed FOLDER DURABILITY FUNCTION before|after NUMBER
+    python -m tests.receive.killed FOLDER DURABILITY JOURNAL_BYTES FUNCTION before|after NUMBER
 
 It says the number of each image on standard output once that is acknowledged.
 """
@@ -21,6 +21,7 @@ from node.store.database import database_url, open_database
 from node.store.files import Files
 from node.store.index import Index
 from tests.builders import ct_series
+from tests.builders.network import wait_until
 from tests.builders.wire import give
 
 IMAGES = 4
@@ -44,16 +45,21 @@ def deadly(call: Callable[..., Any], when: str, number: int) -> Callable[..., An
     return counted
 
 
-def main(folder: str, durability: str, function: str, when: str, number: str) -> None:
+def main(
+    folder: str, durability: str, journal_bytes: str, function: str, when: str, number: str
+) -> None:
     """Keep all images, if nothing comes between."""
     engine = open_database(database_url("sqlite", Path(folder)))
     keeper = Keeper(
         Files(Path(folder)),
         Index(engine),
         clock=lambda: datetime.now(UTC),
-        receive=Receive.model_validate({"durability": durability}),
+        receive=Receive.model_validate(
+            {"durability": durability, "journal_bytes": int(journal_bytes)}
+        ),
         storage=Storage(min_free_percent=0),
     )
+    wait_until(lambda: keeper.is_ready, within_s=60, what="the journal")
     setattr(os, function, deadly(getattr(os, function), when, int(number)))
     for image, ds in enumerate(ct_series(slices=IMAGES)):
         give(keeper, ds)

@@ -9,6 +9,7 @@ from node.store.files import Files
 from node.store.index import Index
 from tests.builders.records import NOON
 
+SMALL_JOURNAL = 4 << 20
 ROOM = Storage(min_free_percent=0, min_free_inodes_percent=0)
 
 
@@ -24,7 +25,7 @@ class Place:
             self.files,
             self.index,
             clock=lambda: NOON,
-            receive=Receive(**receive),
+            receive=Receive(**{"journal_bytes": SMALL_JOURNAL, **receive}),
             storage=storage,
             slot=slot,
         )

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from threading import Event, Lock
 
 from node.receive.store_request import Incoming, Intake, StoreRequest
+from node.store.chunk import NOTHING, Chunk
 from node.store.standing import Receipt
 
 
@@ -50,13 +51,19 @@ class _Recorded:
         self._request = request
         self._data = bytearray()
 
+    @property
+    def takes_bytes(self) -> int:
+        """As much as comes."""
+        return 1
+
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append fragments."""
         for fragment in fragments:
             self._data += fragment
 
-    def finish(self) -> None:
+    def finish(self, rest: Chunk = NOTHING) -> None:
         """Keep it, as soon as that is allowed."""
+        self.write(rest.pieces())
         self._recording.whole.set()
         self._recording.may_finish.wait(60)
         with self._recording.lock:

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from sqlalchemy.exc import DataError, OperationalError
 from structlog.testing import capture_logs
 
-from node.config.model import Storage
+from node.config.model import Receive, Storage
 from node.domain import Standing
 from node.errors import RejectedInstance
 from node.receive.keep import Keeper
@@ -25,7 +25,19 @@ from tests.builders.disk import small_disks
 from tests.builders.network import wait_until
 from tests.builders.records import NOON, artifact
 from tests.builders.wire import data_set_of, fragments, give, keep, request_for
-from tests.receive.place import ROOM
+from tests.receive.place import ROOM, SMALL_JOURNAL
+
+
+def other_keeper(place, index):
+    """A second keeper of the same place, with another index."""
+    return Keeper(
+        place.files,
+        index,
+        clock=lambda: NOON,
+        receive=Receive(journal_bytes=SMALL_JOURNAL),
+        storage=ROOM,
+        slot=1,
+    )
 
 
 @pytest.fixture
@@ -269,7 +281,7 @@ class Cut(Index):
 
 
 def test_an_instance_whose_row_may_be_there_is_recorded_once(place, ds):
-    keeper = Keeper(place.files, Cut(place.engine), clock=lambda: NOON, storage=ROOM)
+    keeper = other_keeper(place, Cut(place.engine))
 
     assert keep(keeper, ds) is Receipt.DUPLICATE
     keeper.close()
@@ -320,7 +332,7 @@ def test_what_the_index_can_never_take_stays_on_disk(place, ds):
         def record_instances(self, batch, duplicate_uid="last"):
             raise DataError("INSERT", {}, Exception("no such value"))
 
-    keeper = Keeper(place.files, Picky(place.engine), clock=lambda: NOON, storage=ROOM)
+    keeper = other_keeper(place, Picky(place.engine))
     kept = give(keeper, ds)
 
     with pytest.raises(DataError):

@@ -21,6 +21,7 @@ from tests.builders import ct_series
 from tests.builders.records import NOON, artifact
 from tests.builders.wire import data_set_of, keep, request_for
 from tests.receive.killed import IMAGES
+from tests.receive.place import SMALL_JOURNAL
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,7 +199,7 @@ def test_what_the_index_does_not_take_waits_for_the_next_start(open_place, ds):
 
 
 POINTS = {
-    "full": [
+    ("full", 0): [
         ("fsync", "before", 3, 1),
         ("fsync", "after", 3, 1),
         ("rename", "before", 2, 1),
@@ -208,7 +209,7 @@ POINTS = {
         ("unlink", "before", 2, 2),
         ("unlink", "after", 2, 2),
     ],
-    "relaxed": [
+    ("relaxed", 0): [
         ("rename", "before", 2, 1),
         ("rename", "after", 2, 2),
         ("link", "before", 2, 1),
@@ -217,20 +218,44 @@ POINTS = {
         ("unlink", "after", 1, 1),
         ("unlink", "before", 3, 3),
     ],
+    ("full", SMALL_JOURNAL): [
+        ("pwritev", "before", 2, 1),
+        ("pwritev", "after", 2, 2),
+        ("writev", "before", 1, 1),
+        ("writev", "after", 3, 3),
+        ("rename", "before", 1, 1),
+        ("rename", "after", 2, 2),
+        ("fsync", "before", 1, 1),
+        ("fsync", "after", 1, 1),
+        ("link", "before", 2, 2),
+        ("link", "after", 2, 2),
+        ("unlink", "before", 2, 2),
+        ("unlink", "after", 2, 2),
+    ],
+    ("relaxed", SMALL_JOURNAL): [
+        ("pwritev", "before", 2, 1),
+        ("pwritev", "after", 2, 2),
+        ("writev", "after", 3, 3),
+        ("rename", "before", 2, 2),
+        ("link", "after", 2, 2),
+        ("unlink", "before", 1, 1),
+        ("unlink", "before", 3, 3),
+    ],
 }
 """Function, before or after its call of that number; images that are there then at least.
 
-For each image: it is renamed as whole, its bytes are synced, the folder is synced, it is
-acknowledged, linked to its place, committed, and unlinked in ``parts/``; relaxed without the
-syncs."""
+For each image that goes to a file at once: it is renamed as whole, its bytes are synced, the
+folder is synced, it is acknowledged, linked to its place, committed, and unlinked in ``parts/``;
+relaxed without the syncs. With a journal: it is written there and acknowledged; then a file is
+written, renamed, linked, synced, committed and unlinked."""
 
 
 @pytest.mark.parametrize(
-    ("durability", "function", "when", "number", "least"),
-    [(durability, *point) for durability, points in POINTS.items() for point in points],
+    ("durability", "journal_bytes", "function", "when", "number", "least"),
+    [(*kind, *point) for kind, points in POINTS.items() for point in points],
 )
 def test_a_kill_at_any_point_loses_nothing_and_leaves_nothing(
-    open_place, tmp_path, durability, function, when, number, least
+    open_place, tmp_path, durability, journal_bytes, function, when, number, least
 ):
     killed = subprocess.run(
         [
@@ -239,6 +264,7 @@ def test_a_kill_at_any_point_loses_nothing_and_leaves_nothing(
             "tests.receive.killed",
             str(tmp_path),
             durability,
+            str(journal_bytes),
             function,
             when,
             str(number),
@@ -250,9 +276,9 @@ def test_a_kill_at_any_point_loses_nothing_and_leaves_nothing(
         timeout=120,
     )
     assert killed.returncode == -9, killed.stderr
-    acknowledged = [int(line) for line in killed.stdout.split()]
+    acknowledged = [int(line) for line in killed.stdout.splitlines() if line.isdigit()]
 
-    place = open_place(durability=durability)
+    place = open_place(durability=durability, journal_bytes=journal_bytes)
     place.keeper.recover()
 
     images = ct_series(slices=IMAGES)

@@ -170,7 +170,8 @@ def test_a_full_disk_is_answered_with_out_of_resources_and_nothing_half_written(
     def full(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    for call in ("os.fsync", "os.pwritev"):
+        monkeypatch.setattr(call, full)
     (ds,) = ct_series(slices=1)
 
     assert store_all(door.port, [ds]) == [0xA700]
