@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Lock, Thread
 from typing import TypeAlias
@@ -44,7 +43,7 @@ class Shelving:
     """
 
     arrival: Arrival
-    folder: Path | None
+    folder: str | None
     part: Part | None = None
     durable: Callable[[], None] | None = None
 
@@ -118,8 +117,7 @@ class Committer:
     @property
     def is_idle(self) -> bool:
         """Whether all that was handed over has been judged."""
-        with self._lock:
-            return self._judged == self._submitted
+        return self._judged == self._submitted
 
     def submit(self, shelve: Callable[[], Shelving]) -> Future[Shelved]:
         """Hand a file over; waits while too many others do.
@@ -171,8 +169,8 @@ class Committer:
             ended = None in batch
             if waiting := [one for one in batch if one is not None]:
                 self._commit(waiting)
-                with self._lock:
-                    self._judged += len(waiting)
+                # Not under the lock: who hands over holds it while the queue is full.
+                self._judged += len(waiting)
 
     def _let_the_door_work(self) -> None:
         """Wait until nothing has arrived for a moment, or until it must not wait any longer."""
@@ -223,7 +221,7 @@ class Committer:
 
     def _synced(self, batch: _Batch) -> _Batch:
         """Sync files and folders, each once; return those that are synced."""
-        folders: dict[Path, OSError | None] = {}
+        folders: dict[str, OSError | None] = {}
         synced = []
         for waiting, one in batch:
             try:
@@ -250,12 +248,12 @@ class Committer:
             durable.append((waiting, one))
         return durable
 
-    def _folders(self, one: Shelving) -> list[Path]:
+    def _folders(self, one: Shelving) -> list[str]:
         """The folders with names of a file that must be synced."""
         if not self._sync:
             return []
         # In parts/ its name must last as well: it may get no other.
-        held = () if one.part is None else (one.part.path.parent,)
+        held = () if one.part is None else (one.part.folder,)
         return [*held, *(() if one.folder is None else (one.folder,))]
 
     def _record_all(self, batch: _Batch) -> None:

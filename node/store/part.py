@@ -85,6 +85,11 @@ class Part:
         return Path(self._name)
 
     @property
+    def folder(self) -> str:
+        """Where its first name is."""
+        return os.path.dirname(self._name)  # noqa: PTH120 - see the class
+
+    @property
     def descriptor(self) -> int:
         """Of the file while it is written, to read what is there."""
         return self._descriptor
@@ -147,7 +152,7 @@ class Part:
         finally:
             os.close(descriptor)
 
-    def publish(self, digest: str) -> Path:
+    def publish(self, digest: str) -> str:
         """Give a whole file its place as well, and return the folder that has the new name.
 
         Raises
@@ -161,7 +166,7 @@ class Part:
             os.link(self._name, self._target)
         except FileExistsError:
             self._replace(Path(self._target))
-        return Path(self._target).parent
+        return os.path.dirname(self._target)  # noqa: PTH120 - see the class
 
     def _replace(self, target: Path) -> None:
         """Take the place of the same bytes, or of what a power cut has left of them."""

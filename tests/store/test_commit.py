@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, StatementError
 
-from node.store.commit import Committer, Shelving
+from node.store.commit import MOST_WAITING, Committer, Shelving
 from node.store.database import reading
-from node.store.standing import Arrival, Receipt
+from node.store.standing import Arrival, Receipt, Verdict
 from tests.builders.network import wait_until
 from tests.builders.records import instance
 
@@ -276,4 +276,35 @@ def test_a_patient_one_waits_until_the_disk_has_room(index):
 
     assert waiting.result(30).verdict.receipt is Receipt.NEW
     assert not committer.stuck
+    committer.close()
+
+
+def test_senders_that_wait_for_room_in_the_queue_do_not_hold_the_committer_up():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def record(batch):
+        begun.set()
+        go_on.wait(30)
+        return [Verdict(Receipt.NEW) for _ in batch]
+
+    committer = Committer(record, sync=False)
+    given = []
+
+    def send():
+        for _ in range(MOST_WAITING // 2):
+            given.append(committer.submit(lambda: Shelving(arrival(0), None)))
+
+    senders = [threading.Thread(target=send, daemon=True) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    until(lambda: begun.is_set() and len(given) >= MOST_WAITING, "a full queue")
+    assert any(sender.is_alive() for sender in senders)
+
+    go_on.set()
+
+    for sender in senders:
+        sender.join(60)
+    assert len(given) == 3 * (MOST_WAITING // 2)
+    until(lambda: all(one.done() for one in given), "an answer to each")
+    until(lambda: committer.is_idle, "an idle committer")
     committer.close()
