@@ -26,8 +26,8 @@ from rich.table import Table
 
 from node.cli.demo_data import chest_ct
 from node.errors import PermanentError
-from node.store.elements import ELEMENTS, IDENTIFIERS
-from node.store.header import Header, header_of_file, read_header
+from node.store.elements import ELEMENTS, IDENTIFIERS, Header
+from node.store.header import header_of_file, read_header
 from node.store.scanner import WINDOW_BYTES, scan
 from tests.builders import ct_series
 from tests.builders.radiograph import radiograph

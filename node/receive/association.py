@@ -89,6 +89,7 @@ class Association:
         self._caller = caller
         self._ended = ended
         self._timeout_s = reception.receive.network_timeout_s
+        self._most_bytes = 2 * reception.receive.max_object_bytes
         self._stopping = False
         self._agreement: Agreement
         self._buffer = NO_BUFFER
@@ -272,9 +273,10 @@ class Association:
                 self._begin(fragment.context_id, context)
         else:
             message.add_data(fragment)
-            limit = 2 * self._reception.receive.max_object_bytes
-            if message.received > limit:
-                raise ProtocolError(_NOT_SPECIFIED, f"a data set of more than {limit} bytes")
+            if message.received > self._most_bytes:
+                raise ProtocolError(
+                    _NOT_SPECIFIED, f"a data set of more than {self._most_bytes} bytes"
+                )
         if message.command is not None and (
             not message.command.has_data_set or (fragment.is_last and not fragment.is_command)
         ):

@@ -111,7 +111,7 @@ class Keeper:
 
     def open(self) -> Intake:
         """Begin with a sender."""
-        return Intake(self._check, self._new_part, self._receiving)
+        return Intake(self._check, self._new_part, self._shelf())
 
     def close(self) -> None:
         """Commit what waits; nothing can be finished afterwards."""
@@ -121,15 +121,8 @@ class Keeper:
 
     def _check(self, request: StoreRequest) -> None:
         """Raise RejectedInstance for what would be refused whatever it holds."""
-        for name, uid in (
-            ("Affected SOP Class UID", request.sop_class_uid),
-            ("Affected SOP Instance UID", request.sop_instance_uid),
-        ):
-            if not 0 < len(uid) <= MAX_UID_LENGTH:
-                raise RejectedInstance(
-                    Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-                    f"{name} has {len(uid)} characters; expected 1 to {MAX_UID_LENGTH}",
-                )
+        _check_uid("Affected SOP Class UID", request.sop_class_uid)
+        _check_uid("Affected SOP Instance UID", request.sop_instance_uid)
         if reason := self._space.refusal():
             raise RejectedInstance(Status.OUT_OF_RESOURCES, reason)
         if self._committer.stuck:
@@ -147,9 +140,6 @@ class Keeper:
         return open_journal(
             self._files, self._slot, self._receive.journal_bytes, durable=self._durable
         )
-
-    def _receiving(self, request: StoreRequest, new_part: Callable[[], Part]) -> Receiving:
-        return Receiving(request, self._shelf(), new_part)
 
     def _shelf(self) -> Shelf:
         return Shelf(
@@ -176,11 +166,11 @@ class Intake:
         self,
         check: Callable[[StoreRequest], None],
         new_part: Callable[[], Part],
-        receiving: Callable[[StoreRequest, Callable[[], Part]], Receiving],
+        shelf: Shelf,
     ) -> None:
         self._check = check
         self._new_part = new_part
-        self._receiving = receiving
+        self._shelf = shelf
         self._begun = 0
         self._needs_files = False
         self._ready: Part | None = None
@@ -199,7 +189,7 @@ class Intake:
         self._check(request)
         self._begun += 1
         self._needs_files = False
-        return self._receiving(request, self._take_part)
+        return Receiving(request, self._shelf, self._take_part)
 
     def make_ready(self) -> None:
         """Make the file of the next data set; never raises."""
@@ -217,3 +207,11 @@ class Intake:
         self._needs_files = True
         part, self._ready = self._ready or self._new_part(), None
         return part
+
+
+def _check_uid(name: str, uid: str) -> None:
+    if not 0 < len(uid) <= MAX_UID_LENGTH:
+        raise RejectedInstance(
+            Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+            f"{name} has {len(uid)} characters; expected 1 to {MAX_UID_LENGTH}",
+        )

@@ -74,7 +74,7 @@ class Message:
             raise ProtocolError(
                 INVALID_PARAMETER, "a command fragment where the data set was expected"
             )
-        self.command_set += fragment.data
+        self.command_set += self._memory[fragment.at : fragment.at + fragment.size]
         if len(self.command_set) > MAX_COMMAND_BYTES:
             raise ProtocolError(
                 INVALID_PARAMETER, f"a command set of more than {MAX_COMMAND_BYTES} bytes"
@@ -88,9 +88,9 @@ class Message:
             raise ProtocolError(
                 INVALID_PARAMETER, "a data set in another presentation context than its command"
             )
-        self.received += len(fragment.data)
-        if self.operation is not None and fragment.data:
-            self._unwritten.append((fragment.at, len(fragment.data)))
+        self.received += fragment.size
+        if self.operation is not None and fragment.size:
+            self._unwritten.append((fragment.at, fragment.size))
 
     def begin(
         self, context_id: int, command: Command, operation: Operation | None, now: float

@@ -6,7 +6,7 @@ import structlog
 
 from node.domain import MANUFACTURER, Instance
 from node.store.commit import Shelved, Shelving
-from node.store.header import Header
+from node.store.elements import Header
 from node.store.leftover import Content, digest_of
 from node.store.part import Part
 from node.store.standing import Arrival, Receipt

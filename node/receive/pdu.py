@@ -42,17 +42,15 @@ class Fragment(NamedTuple):
     ----------
     is_last
         The command set or data set ends with this piece.
-    data
-        Part of what was fed, and valid only until that is overwritten.
-    at
-        Where in the memory that was fed it begins.
+    at, size
+        First byte in the memory that was fed, and number of bytes.
     """
 
     context_id: int
     is_command: bool
     is_last: bool
-    data: memoryview
     at: int
+    size: int
 
 
 class Control(NamedTuple):
@@ -115,7 +113,7 @@ class PduReader:
         while at < end:
             if self._in_pdv:
                 taken = min(self._pdv_left, end - at)
-                yield self._fragment(data[at : at + taken], at)
+                yield self._fragment(at, taken)
                 at += taken
             elif self._control:
                 taken = min(self._pdu_left, end - at)
@@ -129,34 +127,44 @@ class PduReader:
                 if len(self._header) == _PDV_HEADER.size:
                     self._begin_pdv()
                     if not self._pdv_left:
-                        yield self._fragment(data[at:at], at)
-            elif not self._header and self._begins_with_one_pdv(data, at, end):
-                at += _PDU_OF_ONE_PDV.size
+                        yield self._fragment(at, 0)
+            elif not self._header and (fragment := self._plain_pdu(data, at, end)) is not None:
+                yield fragment
+                at = fragment.at + fragment.size
             else:
                 at = self._take_header(data, at, end, PDU_HEADER.size)
                 if len(self._header) == PDU_HEADER.size:
                     self._begin_pdu()
 
-    def _begins_with_one_pdv(self, data: memoryview, at: int, end: int) -> bool:
-        """Take both headers of a PDU that is as nearly all are: with one value, not an empty one.
+    def _plain_pdu(self, data: memoryview, at: int, end: int) -> Fragment | None:
+        """Take a PDU that is as nearly all are, with one value, as far as it is there.
 
-        Anything else, wrong lengths too, is left to the slower way, which says what is wrong.
+        Anything else, an empty value and wrong lengths too, is left to the slower way, which
+        says what is wrong.
         """
-        if end - at <= _PDU_OF_ONE_PDV.size:
-            return False
-        pdu_type, pdu_length, length, context_id, flags = _PDU_OF_ONE_PDV.unpack_from(data, at)
+        at += _PDU_OF_ONE_PDV.size
+        if at >= end:
+            return None
+        pdu_type, pdu_length, length, context_id, flags = _PDU_OF_ONE_PDV.unpack_from(
+            data, at - _PDU_OF_ONE_PDV.size
+        )
+        size = length - 2
         if (
             pdu_type != P_DATA_TF
             or length + 4 != pdu_length
-            or length <= 2
+            or size <= 0
             or pdu_length > self._max_pdu_bytes
         ):
-            return False
-        self._context_id, self._flags = context_id, flags
-        self._pdu_left = self._pdv_left = length - 2
-        self._in_pdu = self._in_pdv = True
+            return None
+        if at + size <= end:
+            self.progress += 2
+            is_last = bool(flags & IS_LAST)
+            return Fragment(context_id, bool(flags & IS_COMMAND), is_last, at, size)
         self.progress += 1
-        return True
+        self._context_id, self._flags = context_id, flags
+        self._pdu_left = self._pdv_left = size
+        self._in_pdu = self._in_pdv = True
+        return self._fragment(at, end - at)
 
     def _take_header(self, data: memoryview, at: int, end: int, size: int) -> int:
         taken = min(size - len(self._header), end - at)
@@ -216,9 +224,9 @@ class PduReader:
             )
         self._in_pdv = True
 
-    def _fragment(self, data: memoryview, at: int) -> Fragment:
-        self._pdv_left -= len(data)
-        self._pdu_left -= len(data)
+    def _fragment(self, at: int, size: int) -> Fragment:
+        self._pdv_left -= size
+        self._pdu_left -= size
         ends = not self._pdv_left
         if ends:
             self._in_pdv = False
@@ -226,7 +234,7 @@ class PduReader:
                 self._in_pdu = False
                 self.progress += 1
         is_last = ends and bool(self._flags & IS_LAST)
-        return Fragment(self._context_id, bool(self._flags & IS_COMMAND), is_last, data, at)
+        return Fragment(self._context_id, bool(self._flags & IS_COMMAND), is_last, at, size)
 
     def _end_control(self) -> Control:
         control = Control(self._control)

@@ -20,13 +20,13 @@ from node.receive.store_request import StoreRequest
 from node.store.chunk import NOTHING, Chunk
 from node.store.commit import Committer, Shelved, Shelving
 from node.store.digest import new_digest
+from node.store.elements import Header
 from node.store.file_meta import file_meta
 from node.store.group_sync import GroupSync
-from node.store.header import Header, header_begun, header_of, header_of_content
+from node.store.header import header_begun, header_of, header_of_content
 from node.store.journal import Entry, Journal
 from node.store.leftover import Content
 from node.store.part import Part
-from node.store.scanner import WINDOW_BYTES
 from node.store.standing import Receipt
 
 log = structlog.get_logger(__name__)
@@ -196,22 +196,17 @@ class Receiving:
 
     def _begun(self, pieces: Sequence[bytes | memoryview]) -> Header | None:
         """Read the header from what has come, if that is enough."""
-        if len(self._meta) + self._bytes < WINDOW_BYTES:
-            return None
-        beginning = _first(WINDOW_BYTES, pieces)
-        return header_begun(beginning, len(self._meta), self._request.transfer_syntax_uid)
+        return header_begun(
+            lambda size: _first(size, pieces), len(self._meta), self._request.transfer_syntax_uid
+        )
 
     def _check(self, header: Header) -> None:
         """Raise RejectedInstance where the data set is not what the request says."""
-        for keyword, requested, found in (
-            ("SOPClassUID", self._request.sop_class_uid, header.sop_class_uid),
-            ("SOPInstanceUID", self._request.sop_instance_uid, header.sop_instance_uid),
-        ):
-            if requested != found:
-                raise RejectedInstance(
-                    Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-                    f"{keyword} is {found} in the data set and {requested} in the request",
-                )
+        request = self._request
+        if request.sop_class_uid != header.sop_class_uid:
+            raise _mismatch("SOPClassUID", request.sop_class_uid, header.sop_class_uid)
+        if request.sop_instance_uid != header.sop_instance_uid:
+            raise _mismatch("SOPInstanceUID", request.sop_instance_uid, header.sop_instance_uid)
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
@@ -267,11 +262,19 @@ class Receiving:
             kept.set_exception(error)
 
 
-def _first(size: int, fragments: Iterable[bytes | memoryview]) -> bytes:
-    """Copy the first bytes of fragments that have so many."""
-    found = bytearray()
-    for fragment in fragments:
-        found += fragment[: size - len(found)]
-        if len(found) == size:
+def _mismatch(keyword: str, requested: str, found: str) -> RejectedInstance:
+    return RejectedInstance(
+        Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        f"{keyword} is {found} in the data set and {requested} in the request",
+    )
+
+
+def _first(size: int, pieces: Iterable[bytes | memoryview]) -> bytes:
+    """Copy the first bytes of what has so many, or all there is."""
+    found = []
+    for piece in pieces:
+        found.append(piece[:size])
+        size -= len(piece)
+        if size <= 0:
             break
-    return bytes(found)
+    return b"".join(found)

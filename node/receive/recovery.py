@@ -12,8 +12,9 @@ import structlog
 
 from node.receive.outcome import settle, shelve
 from node.store.commit import Committer, Shelved
+from node.store.elements import Header
 from node.store.files import Files
-from node.store.header import Header, header_of_file
+from node.store.header import header_of_file
 from node.store.leftover import (
     Content,
     content_of,

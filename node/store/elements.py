@@ -6,8 +6,8 @@ The decoders give what pydicom gives, value for value and type for type, or rais
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -26,6 +26,25 @@ KEYWORDS: Final = tuple(word for word in HEADER_FIELDS if word not in IDENTIFIER
 
 _MAX_EXACT: Final = 2**53
 """Beyond, a float no longer tells neighbouring integers apart, and pydicom gives floats."""
+
+
+class Header(NamedTuple):
+    """Identifiers and rule elements of one instance.
+
+    Parameters
+    ----------
+    attributes
+        By keyword: str, int, float, or a list of them. Empty elements are absent.
+    patient
+        Same patient, same text, as `patient_digest` makes it; "" where nobody is named.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    attributes: Mapping[str, Any]
+    patient: str
 
 
 class Element(NamedTuple):

@@ -6,21 +6,24 @@ import hashlib
 import os
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from node.errors import PermanentError
+from node.part10 import Unsure, are_implicit
 from node.store.columns import MAX_UID_LENGTH
-from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Value
+from node.store.elements import IDENTIFIERS, KEYWORDS, PATIENT, Header, Value
 from node.store.likeness import Likeness
 from node.store.parser import read_values
 from node.store.scanner import WINDOW_BYTES, scan, scan_beginning
 
 _ONE_AT_A_TIME = threading.Lock()
 """pydicom's memory is bounded for one header, and Python's warning filters are one for all."""
+SHORT_BYTES: Final = 16384
+"""Looked at first of what has begun to come: they hold nearly every header."""
 
 _NEEDED: Final = frozenset(IDENTIFIERS)
 
@@ -33,25 +36,6 @@ class _Sender(threading.local):
 
 
 _of_the_sender = _Sender()
-
-
-class Header(NamedTuple):
-    """Identifiers and rule elements of one instance.
-
-    Parameters
-    ----------
-    attributes
-        By keyword: str, int, float, or a list of them. Empty elements are absent.
-    patient
-        Same patient, same text, as `patient_digest` makes it; "" where nobody is named.
-    """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    attributes: Mapping[str, Any]
-    patient: str
 
 
 def header_of_file(path: Path) -> Header:
@@ -95,21 +79,41 @@ def header_of_content(content: bytes) -> Header:
     return read_header(BytesIO(content)) if found is None else found
 
 
-def header_begun(beginning: bytes, meta_bytes: int, transfer_syntax_uid: str) -> Header | None:
-    """Read them while the rest of the file is on its way; None where `header_of` must.
+def header_begun(
+    first: Callable[[int], bytes],
+    meta_bytes: int,
+    transfer_syntax_uid: str,
+    likeness: Likeness | None = None,
+) -> Header | None:
+    """Read them from what has come of a file; None where `header_of` must.
 
     Parameters
     ----------
-    beginning
-        The first bytes of the file, which goes on behind them.
+    first
+        Gives so many of the first bytes of the file, or as many as have come.
     meta_bytes
         Of preamble and File Meta Information, which say that transfer syntax.
+    likeness
+        Of the images that came before; None: of those that came in this thread.
     """
-    likeness = _of_the_sender.likeness
+    likeness = likeness or _of_the_sender.likeness
+    shown = first(SHORT_BYTES)
     try:
-        return _complete(scan_beginning(beginning, meta_bytes, transfer_syntax_uid, likeness))
+        implicit = are_implicit(shown, meta_bytes, transfer_syntax_uid.encode())
+    except Unsure:
+        return None
+    if (alike := likeness.read(shown, meta_bytes, implicit)) is not None:
+        return alike
+    shown = first(WINDOW_BYTES)
+    if (alike := likeness.read(shown, meta_bytes, implicit)) is not None:
+        return alike
+    try:
+        header = _complete(scan_beginning(shown, meta_bytes, implicit))
     except PermanentError:
         return None
+    if header is not None:
+        likeness.learn(shown, meta_bytes, implicit, header)
+    return header
 
 
 def _complete(values: Mapping[str, Value] | None) -> Header | None:

@@ -15,8 +15,6 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pydicom.datadict import tag_for_keyword
-
 from node.part10 import (
     LONGEST_HEAD,
     MAX_VALUE_BYTES,
@@ -29,7 +27,8 @@ from node.part10 import (
     is_sequence,
     python_codec,
 )
-from node.store.elements import ELEMENTS, LAST_TAG, Element, Value
+from node.store.columns import MAX_UID_LENGTH
+from node.store.elements import ELEMENTS, IDENTIFIERS, LAST_TAG, PATIENT, Element, Header
 
 MOST_ELEMENTS: Final = 512
 """Of a header that is remembered; each takes some hundred bytes more than in the file."""
@@ -37,7 +36,17 @@ _PATIENCE: Final = 16
 _MOST_PATIENCE: Final = 64
 """Headers learned in vain before no more is: they would cost more time than they save."""
 
-_OF_A_SERIES: Final = frozenset((SPECIFIC_CHARACTER_SET, tag_for_keyword("SeriesInstanceUID")))
+_SOP_INSTANCE_UID: Final = "SOPInstanceUID"
+_OF_A_SERIES: Final = frozenset(
+    (
+        SPECIFIC_CHARACTER_SET,
+        *(
+            tag
+            for tag, element in ELEMENTS.items()
+            if element.keyword in (*IDENTIFIERS, *PATIENT) and element.keyword != _SOP_INSTANCE_UID
+        ),
+    )
+)
 """Where one of these differs, the images are not of one series: other things vary in each."""
 
 _LENGTH_16: Final = struct.Struct("<H")
@@ -82,13 +91,13 @@ class Likeness:
         self._has_met_one = False
         self._implicit = False
         self._codec = ""
-        self._values: dict[str, Value] = {}
+        self._header: Header
         self._pieces: Sequence[_Piece] = ()
         self._varying: frozenset[int] = frozenset()
         self._steps: Sequence[_Step] = ()
         self._end = b""
 
-    def read(self, shown: bytes, offset: int, implicit: bool) -> dict[str, Value] | None:
+    def read(self, shown: bytes, offset: int, implicit: bool) -> Header | None:
         """Read the data set that begins at `offset`; None where only the scanner can tell.
 
         Parameters
@@ -99,15 +108,16 @@ class Likeness:
         if not self._pieces or implicit is not self._implicit:
             return None
         try:
-            values = self._values_of(shown, offset)
+            header = self._header_of(shown, offset)
         except (Unsure, struct.error, ValueError):
             return None
         self._patience = min(self._patience + 1, _MOST_PATIENCE)
-        return values
+        return header
 
-    def _values_of(self, shown: bytes, offset: int) -> dict[str, Value]:
+    def _header_of(self, shown: bytes, offset: int) -> Header:
         """Go from one varying element to the next; raises as the scanner does."""
-        codec, values = self._codec, self._values.copy()
+        codec, last = self._codec, self._header
+        sop_instance_uid, attributes = last.sop_instance_uid, dict(last.attributes)
         for alike, length_field, tag, vr, kept in self._steps:
             if not shown.startswith(alike, offset):
                 raise Unsure
@@ -122,16 +132,28 @@ class Likeness:
                 value = kept.decode(shown[start:offset], codec)
                 if value == "":
                     raise Unsure
-                values[kept.keyword] = value
+                if kept.keyword == _SOP_INSTANCE_UID:
+                    sop_instance_uid = str(value)
+                else:
+                    attributes[kept.keyword] = value
             elif length == UNDEFINED:
                 offset = _after_items(shown, tag, vr, start)
         # All of it must be as far in sight as the scanner wants each element to be.
         if not shown.startswith(self._end, offset) or offset + len(self._end) > _in_sight(shown):
             raise Unsure
-        return values
+        if len(sop_instance_uid) > MAX_UID_LENGTH:
+            raise Unsure
+        return Header(
+            last.study_instance_uid,
+            last.series_instance_uid,
+            sop_instance_uid,
+            last.sop_class_uid,
+            attributes,
+            last.patient,
+        )
 
-    def learn(self, shown: bytes, offset: int, implicit: bool, values: dict[str, Value]) -> None:
-        """Remember a data set of which the scanner has said `values`.
+    def learn(self, shown: bytes, offset: int, implicit: bool, header: Header) -> None:
+        """Remember a data set and what the scanner has said of it.
 
         Nothing is learned of the first one: many senders open an association for each image.
         """
@@ -144,7 +166,7 @@ class Likeness:
         except (Unsure, struct.error):
             return
         self._varying = self._varying_with(pieces)
-        self._pieces, self._implicit, self._values = pieces, implicit, values
+        self._pieces, self._implicit, self._header = pieces, implicit, header
         self._codec = _codec(pieces)
         self._steps, self._end = _steps(pieces, self._varying)
 

@@ -24,13 +24,11 @@ from node.part10 import (
     Unsure,
     after_file_meta,
     after_sequence,
-    are_implicit,
     element_at,
     is_sequence,
     python_codec,
 )
 from node.store.elements import ELEMENTS, LAST_TAG, Value
-from node.store.likeness import Likeness
 
 WINDOW_BYTES: Final = 65536
 """Read at once. The header of a CT slice takes 2 to 8 KiB."""
@@ -117,19 +115,13 @@ def scan(read_at: Callable[[int], bytes]) -> dict[str, Value] | None:
         return None
 
 
-def scan_beginning(
-    beginning: bytes, meta_bytes: int, transfer_syntax_uid: str, likeness: Likeness
-) -> dict[str, Value] | None:
-    """Read them of a file that the node writes, as far as its first bytes show them.
+def scan_beginning(beginning: bytes, offset: int, implicit: bool) -> dict[str, Value] | None:
+    """Read them of a file of which only the beginning is there.
 
     Parameters
     ----------
-    beginning
-        The first bytes of the file, which goes on behind them.
-    meta_bytes
-        Of preamble and File Meta Information, which need not be read again.
-    likeness
-        Of the images that came before from the same sender.
+    offset, implicit
+        Where its data set begins, and whether its VRs are implicit.
 
     Returns
     -------
@@ -137,18 +129,13 @@ def scan_beginning(
         As `scan` does; None also where elements may be further back.
     """
 
-    def read_at(offset: int) -> bytes:
-        if offset:
+    def read_at(start: int) -> bytes:
+        if start:
             raise Unsure
         return beginning
 
     try:
-        implicit = are_implicit(beginning, meta_bytes, transfer_syntax_uid.encode())
-        if (alike := likeness.read(beginning, meta_bytes, implicit)) is not None:
-            return alike
-        values = _values(_Window(read_at, len(beginning)), meta_bytes, implicit)
-        likeness.learn(beginning, meta_bytes, implicit, values)
-        return values
+        return _values(_Window(read_at, len(beginning)), offset, implicit)
     except (Unsure, struct.error, ValueError):
         return None
 

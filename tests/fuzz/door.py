@@ -100,7 +100,7 @@ def _events(data: bytes, sizes: list[int]) -> list[object]:
                 if not isinstance(event, Fragment):
                     events.append(event.pdu_type)
                     continue
-                value += event.data
+                value += piece[event.at : event.at + event.size]
                 if event.is_last:
                     events.append((event.context_id, event.is_command, bytes(value)))
                     value.clear()

@@ -14,10 +14,10 @@ from pydicom.uid import (
 
 from node.errors import PermanentError
 from node.part10 import after_file_meta
-from node.store.elements import IDENTIFIERS
-from node.store.header import header_of_values, read_header
+from node.store.elements import IDENTIFIERS, Header
+from node.store.header import header_begun, header_of_values, read_header
 from node.store.likeness import Likeness
-from node.store.scanner import WINDOW_BYTES, scan, scan_beginning
+from node.store.scanner import WINDOW_BYTES, scan
 from tests.builders import ct_series
 from tests.builders.encoded import element, file_of, identifiers, instance, item, sequence
 from tests.builders.radiograph import radiograph
@@ -60,10 +60,16 @@ def check_data_set(data_set: bytes) -> bool:
 
 
 def begun(data_set: bytes, implicit: bool, likeness: Likeness) -> str:
-    """What is said of a data set that has begun to arrive, as text that tells types apart."""
+    """What is said of a data set that has begun to arrive, as text."""
     meta, syntax = file_of(b""), str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
-    beginning = (meta + data_set)[:WINDOW_BYTES]
-    return repr(scan_beginning(beginning, len(meta), syntax, likeness))
+    content = meta + data_set
+    header = header_begun(lambda size: content[:size], len(meta), syntax, likeness)
+    return text_of(header)
+
+
+def text_of(header: Header | None) -> str:
+    """Text that tells the types of values apart, and not their order."""
+    return repr(header and header._replace(attributes=sorted(header.attributes.items())))
 
 
 def check_likeness(data_set: bytes) -> bool:
