@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
@@ -376,6 +377,41 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk, open_place, ds):
     assert raised.value.errno == errno.ENOSPC
     assert place.parts() == []
     assert len(place.stored()) == len(place.kept(ds)) == 1
+
+
+def test_what_is_in_the_journal_when_the_disk_is_full_gets_its_file_when_there_is_room(
+    small_disk, open_place, ds
+):
+    folder = small_disk("size=272m")
+    place = open_place(folder)
+    wait_until(lambda: place.keeper.is_ready, within_s=60, what="the journal")
+    fill(folder / "filler")
+
+    kept = give(place.keeper, ds)
+    wait_until(lambda: refuses(place, ds), within_s=30, what="0xA700")
+    assert not kept.done()
+
+    (folder / "filler").unlink()
+    assert kept.result(60) is Receipt.NEW
+    assert place.stored()[0].read_bytes().endswith(data_set_of(ds))
+    wait_until(lambda: not refuses(place, ds), within_s=30, what="taking more")
+    assert place.parts() == []
+
+
+def fill(file):
+    """Write until there is no space."""
+    with file.open("wb", buffering=0) as stream, suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+
+
+def refuses(place, ds):
+    """Whether a data set is answered with 0xA700 before its first byte."""
+    try:
+        place.keeper.open().begin(request_for(ds)).discard()
+    except RejectedInstance as error:
+        return error.status == 0xA700
+    return False
 
 
 def test_a_disk_without_inodes_takes_nothing_and_leaves_nothing(small_disk, open_place, ds):

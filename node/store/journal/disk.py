@@ -77,7 +77,7 @@ class JournalDisk:
         return os.fstat(self._descriptor).st_size
 
     def allocate(self, size: int) -> None:
-        """Have the file system set so many bytes aside, and no more.
+        """Have the file system set so many bytes aside, and no more, under a name that lasts.
 
         Raises
         ------
@@ -86,6 +86,9 @@ class JournalDisk:
         """
         os.ftruncate(self._descriptor, size)
         os.posix_fallocate(self._descriptor, 0, size)
+        # The file may be new, and its folder, too.
+        for folder in (self.path.parent, self.path.parent.parent):
+            sync_folder(folder)
 
     def write(self, blocks: Sequence[memoryview], offset: int) -> None:
         """Write; durably, where the journal is.
