@@ -13,9 +13,10 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 from node.store.writeback import begin_writeback
@@ -28,8 +29,6 @@ WRITTEN_EARLY = 256 << 10
 """So many bytes, and the disk begins with them while the rest is on its way."""
 
 
-_PROCESS: Final = os.urandom(8).hex()
-"""Tells the files of this process from those that a crash has left: see `node.store.leftover`."""
 _numbers = count()
 
 
@@ -74,7 +73,7 @@ class Part:
         OSError
             If the disk is full or fails.
         """
-        name = f"{own_prefix(INSTANCES)}{slot}-{_PROCESS}{next(_numbers):016x}{HALF}"
+        name = f"{own_prefix(INSTANCES)}{slot}-{_process(os.getpid())}{next(_numbers):016x}{HALF}"
         path = files.name(f"{PARTS}/{name}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         return cls(files, path, descriptor, durable=durable)
@@ -209,6 +208,12 @@ class Part:
             descriptor, self._descriptor = self._descriptor, -1
             with suppress(OSError):
                 os.close(descriptor)
+
+
+@lru_cache(1)
+def _process(_pid: int) -> str:
+    """What tells the files of this process from those that another has left, or its parent."""
+    return os.urandom(8).hex()
 
 
 def successor_of(part: Path) -> Path:
