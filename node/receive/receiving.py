@@ -257,6 +257,15 @@ class Receiving:
             verdict = shelved.result()
             assert self._part is not None  # noqa: S101 - it has been given its place
             kept.set_result(settle(self._part, verdict))
+        except PermanentError as error:
+            assert self._entry is not None  # noqa: S101 - only the journal raises it
+            log.error(  # noqa: TRY400 - the reason says it all
+                "instance.damaged",
+                sop_instance_uid=self._request.sop_instance_uid,
+                reason=str(error),
+            )
+            self._entry.release()
+            kept.set_exception(error)
         except Exception as error:  # its sender was told that it is kept: it stays as it is
             log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
             kept.set_exception(error)

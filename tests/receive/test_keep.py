@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from node.config.model import Receive, Storage
 from node.domain import Standing
-from node.errors import RejectedInstance
+from node.errors import PermanentError, RejectedInstance
 from node.receive.keep import Keeper
 from node.store.index import Index
 from node.store.ledger import Ledger
@@ -396,6 +396,39 @@ def test_what_is_in_the_journal_when_the_disk_is_full_gets_its_file_when_there_i
     assert place.stored()[0].read_bytes().endswith(data_set_of(ds))
     wait_until(lambda: not refuses(place, ds), within_s=30, what="taking more")
     assert place.parts() == []
+
+
+def test_a_disk_that_gives_back_other_bytes_costs_that_instance_and_no_other(place):
+    first, second, third = ct_series(slices=3)
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Index):
+        def record_instances(self, batch, duplicate_uid="last"):
+            begun.set()
+            go_on.wait(30)
+            return super().record_instances(batch, duplicate_uid)
+
+    keeper = other_keeper(place, Slow(place.engine))
+    wait_until(lambda: keeper.is_ready, within_s=60, what="the journal")
+    kept = [give(keeper, first)]
+    assert begun.wait(30)
+    kept += [give(keeper, second), give(keeper, third)]
+    [journal] = (place.folder / "journal").glob("*-1")
+    content = journal.read_bytes()
+    with journal.open("r+b") as stream:
+        stream.seek(content.index(data_set_of(second)[-512:]))
+        stream.write(b"other")
+
+    with capture_logs() as events:
+        go_on.set()
+        with pytest.raises(PermanentError, match="does not give back"):
+            kept[1].result(60)
+
+    assert [kept[0].result(60), kept[2].result(60)] == [Receipt.NEW, Receipt.NEW]
+    assert [event["event"] for event in events] == ["instance.damaged"]
+    keeper.close()
+    assert place.keeper.recover(2).adopted == 0
+    assert len(place.stored()) == 2
 
 
 def fill(file):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.errors import PermanentError
 from node.store.files import Files
 from node.store.journal import open_journal, restore
 from node.store.journal.block import BLOCK, Header, decode, encode_into, fits, is_intact
@@ -183,7 +184,7 @@ def test_what_a_disk_gives_back_wrongly_makes_no_file(disk):
         stream.seek(3 * BLOCK)
         stream.write(b"another byte")
 
-    with pytest.raises(OSError, match="does not give back"):
+    with pytest.raises(PermanentError, match="does not give back"):
         list(entry.read())
 
 

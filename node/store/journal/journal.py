@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from node.errors import PermanentError
 from node.store.chunk import Chunk
 from node.store.files import JOURNAL, Files, own_prefix
 from node.store.journal.block import (
@@ -48,8 +49,10 @@ class Entry:
 
         Raises
         ------
+        PermanentError
+            If the disk gives back other bytes than it was given.
         OSError
-            If the disk fails, or gives back other bytes than it was given.
+            If the disk fails.
         """
         return self._journal.read(self._region)
 
@@ -171,7 +174,7 @@ class Journal:
         if self._disk.read(memory, region.offset) == region.length:
             header = decode(block, self._key)
         if header is None or header.number != region.number or not is_intact(block, data):
-            raise OSError("the journal does not give back what was written to it")
+            raise PermanentError("the journal does not give back what was written to it")
         yield memoryview(header.prefix)
         for at, size in header.places:
             yield data[at : at + size]
