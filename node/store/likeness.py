@@ -1,8 +1,8 @@
 """Reading a header by its likeness to those before it.
 
 The images of a series differ in a dozen elements, and the rest of their headers is the same,
-byte for byte. Comparing that rest takes a hundredth of the time that taking it apart takes, so
-what the scanner has said of some images of a series tells it most of what to say of the next.
+byte for byte. To compare that rest takes a fraction of the time that it takes to take it apart,
+so what the scanner has said of the images that came before is most of what it would say of this.
 
 A header is read here only where the scanner would walk over the same elements and say the same
 of each: between the elements that are known to vary every byte is as it was, and those that
@@ -34,19 +34,15 @@ MOST_ELEMENTS: Final = 512
 """Of a header that is remembered; each takes some hundred bytes more than in the file."""
 _PATIENCE: Final = 16
 _MOST_PATIENCE: Final = 64
-"""Headers learned in vain before no more is: they would cost more time than they save."""
+"""Headers learned in vain before no more is: at first, and after many that were of use.
+To learn takes as long as to scan, and a sender may have no two images alike."""
 
 _SOP_INSTANCE_UID: Final = "SOPInstanceUID"
-_OF_A_SERIES: Final = frozenset(
-    (
-        SPECIFIC_CHARACTER_SET,
-        *(
-            tag
-            for tag, element in ELEMENTS.items()
-            if element.keyword in (*IDENTIFIERS, *PATIENT) and element.keyword != _SOP_INSTANCE_UID
-        ),
-    )
-)
+_OF_A_SERIES: Final = {SPECIFIC_CHARACTER_SET} | {
+    tag
+    for tag, element in ELEMENTS.items()
+    if element.keyword in {*IDENTIFIERS, *PATIENT} - {_SOP_INSTANCE_UID}
+}
 """Where one of these differs, the images are not of one series: other things vary in each."""
 
 _LENGTH_16: Final = struct.Struct("<H")
