@@ -159,7 +159,10 @@ def one_step(world: World, role: str, trap: tuple[str, int]) -> bool:
     study, job = world.send_one("CT")
 
     def through() -> bool:
-        return world.settled(study) if role == "work" else not job.is_alive()
+        if role == "work":
+            return world.settled(study)
+        # The index hears of it behind the answer, and those steps count, too.
+        return not job.is_alive() and world.indexed(study)
 
     wait_until(lambda: armed.ended or through(), within_s=THROUGH_WITHIN_S, what=f"{role} {trap}")
     came_so_far = armed.ended

@@ -177,6 +177,13 @@ class World:
         row = self.node.stores.index.study(study.uid)
         return row is not None and row.state in ENDED
 
+    def indexed(self, study: Study) -> bool:
+        """Whether the index has all of it that was acknowledged."""
+        rows = self.node.stores.index.study_instances(study.uid)
+        there = {row.sop_instance_uid for row in rows}
+        sent = {each.sop_instance_uid for each in study.objects}
+        return sent & self.receipts.acknowledged.keys() <= there
+
     def stop_all(self) -> None:
         """Stop the roles as an administrator does, with SIGTERM."""
         for process in self.roles.values():
