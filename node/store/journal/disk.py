@@ -85,7 +85,12 @@ class JournalDisk:
             If there is no room.
         """
         os.ftruncate(self._descriptor, size)
-        os.posix_fallocate(self._descriptor, 0, size)
+        try:
+            os.posix_fallocate(self._descriptor, 0, size)
+        except OSError as error:
+            # Some, like ZFS, set nothing aside; then it is allocated when it is first written.
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
         # The file may be new, and its folder, too.
         for folder in (self.path.parent, self.path.parent.parent):
             sync_folder(folder)
