@@ -320,14 +320,13 @@ class Association:
 
     def _follow_up(self, context_id: int, operation: CommitmentOperation) -> None:
         """Report on a storage commitment at once, to a peer that the node cannot call back."""
-        follow_up = operation.follow_up(_MESSAGE_ID)
-        if follow_up is None:
-            return
-        self._untold = operation
-        for pdu in message_pdus(
-            context_id, follow_up.command_set, follow_up.data_set, self._agreement.max_pdu_bytes
-        ):
-            self._stream.send(pdu)
+        longest = self._agreement.max_pdu_bytes
+        with operation.follow_up(_MESSAGE_ID) as told:
+            if told is None:
+                return
+            self._untold = operation
+            for pdu in message_pdus(context_id, told.command_set, told.data_set, longest):
+                self._stream.send(pdu)
 
     def _respond(self, message: Message) -> bytes | None:
         command = message.command

@@ -9,11 +9,12 @@ work process; any other one on the association of its request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Event, Lock
+from threading import Event, Lock, Semaphore
 from typing import Final
 
 import structlog
@@ -53,6 +54,8 @@ MAX_INFORMATION_BYTES: Final = 4 * 2**20
 """Of a request or report."""
 MAX_BYTES_TOGETHER: Final = 8 * 2**20
 """Of all that are under way at the same time."""
+_TOLD_AT_ONCE: Final = 2
+_LONGEST_TELLING_S: Final = 20.0
 _WAITS_S: Final = (0.25, 0.25, 0.5, 1.0, 1.0, 2.0)
 """What was acknowledged is in the index after these five seconds."""
 _HAS_DATA_SET: Final = 0x0001
@@ -101,6 +104,7 @@ class CommitmentService:
         self._one = ThreadPoolExecutor(1, "commitment")
         self._lock = Lock()
         self._bytes = 0
+        self._telling = Semaphore(_TOLD_AT_ONCE)
 
     def take_in(self, count: int) -> bool:
         """Make room for bytes of a request or report; False: there are too many already."""
@@ -138,20 +142,29 @@ class CommitmentService:
         transaction_uid = work.result()
         return "" if calling_ae_title in self._called_back else transaction_uid
 
+    @contextmanager
     def judged(
         self, transaction_uid: str, calling_ae_title: str, explicit: bool
-    ) -> tuple[int, bytes]:
+    ) -> Iterator[tuple[int, bytes]]:
         """Event type and data set that say what the node commits to of a request.
 
-        What was only just acknowledged may take a moment, which is waited for.
+        What was only just acknowledged may take a moment, which is waited for. Few peers at a
+        time are given theirs, since one may take megabytes.
         """
         pause = Event()
         for wait_s in _WAITS_S:
-            said = self._one.submit(self._judged, transaction_uid, calling_ae_title, explicit)
-            if said.result()[0] == ALL_COMMITTED:
-                return said.result()
+            if self._one.submit(self._is_kept, transaction_uid, calling_ae_title).result():
+                break
             pause.wait(wait_s)
-        return self._one.submit(self._judged, transaction_uid, calling_ae_title, explicit).result()
+        # A peer that takes its report slowly must not keep the others from theirs for long.
+        is_mine = self._telling.acquire(timeout=_LONGEST_TELLING_S)
+        try:
+            yield self._one.submit(
+                self._judged, transaction_uid, calling_ae_title, explicit
+            ).result()
+        finally:
+            if is_mine:
+                self._telling.release()
 
     def told(self, transaction_uid: str, calling_ae_title: str) -> None:
         """Record that a peer has taken the report of a transaction."""
@@ -182,6 +195,11 @@ class CommitmentService:
             objects=len(wanted),
         )
         return transaction_uid
+
+    def _is_kept(self, transaction_uid: str, calling_ae_title: str) -> bool:
+        return not self._commitments.judge(
+            self._commitments.wanted(transaction_uid, calling_ae_title)
+        ).failed
 
     def _judged(
         self, transaction_uid: str, calling_ae_title: str, explicit: bool
@@ -270,17 +288,26 @@ class CommitmentOperation:
         )
         return Status.SUCCESS, ""
 
-    def follow_up(self, message_id: int) -> FollowUp | None:
+    @contextmanager
+    def follow_up(self, message_id: int) -> Iterator[FollowUp | None]:
         """Make the report that is sent on the same association, where there is one."""
         if not self.transaction_uid:
-            return None
-        try:
-            event_type, information = self._service.judged(
-                self.transaction_uid, self._calling_ae_title, self._explicit
-            )
-        except SQLAlchemyError as error:
-            log.warning("commitment.not_told", reason=type(error).__name__, given_up=True)
-            return None
+            yield None
+            return
+        with ExitStack() as stack:
+            try:
+                event_type, information = stack.enter_context(
+                    self._service.judged(
+                        self.transaction_uid, self._calling_ae_title, self._explicit
+                    )
+                )
+            except SQLAlchemyError as error:
+                log.warning("commitment.not_told", reason=type(error).__name__, given_up=True)
+                yield None
+                return
+            yield self._told_by(message_id, event_type, information)
+
+    def _told_by(self, message_id: int, event_type: int, information: bytes) -> FollowUp:
         return FollowUp(
             encode(
                 element(AFFECTED_SOP_CLASS_UID, PUSH_MODEL.encode()),
