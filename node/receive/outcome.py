@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from node.domain import MANUFACTURER, Instance
@@ -14,13 +16,21 @@ from node.store.standing import Arrival, Receipt
 log = structlog.get_logger(__name__)
 
 
-def shelve(part: Part, header: Header, content: Content, digest: str = "") -> Shelving:
+def shelve(
+    part: Part,
+    header: Header,
+    content: Content,
+    digest: str = "",
+    durable: Callable[[], None] | None = None,
+) -> Shelving:
     """Give a whole part its place, unless it is a result of a node, which gets none.
 
     Parameters
     ----------
     digest
         Of its data set, where that is known already.
+    durable
+        Called when the part is synced; None: it is.
 
     Raises
     ------
@@ -45,7 +55,8 @@ def shelve(part: Part, header: Header, content: Content, digest: str = "") -> Sh
         calling_ae_title=content.calling_ae_title,
         attributes=header.attributes,
     )
-    return Shelving(Arrival(instance, header.patient, own_result), folder)
+    arrival = Arrival(instance, header.patient, own_result)
+    return Shelving(arrival, folder, None if durable is None else part, durable)
 
 
 def is_marked(header: Header) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -143,9 +143,8 @@ class Receiving:
         Future of Receipt
             What it is to the index, as soon as that is known.
         """
-        kept: Future[Receipt] = Future()
-        shelved = self._shelf.committer.submit(self._place)
-        shelved.add_done_callback(lambda done: self._settle(done, kept))
+        kept = self._shelf.committer.submit(self._place, self._settle)
+        kept.add_done_callback(self._note_failure)
         return kept
 
     def discard(self) -> None:
@@ -228,10 +227,8 @@ class Receiving:
             received_at=self._received_at,
             meta_bytes=len(self._meta),
         )
-        shelving = shelve(self._part, self._header, content, self._digest)
-        if self._entry is None:
-            return shelving
-        return replace(shelving, part=self._part, durable=self._entry.release)
+        durable = None if self._entry is None else self._entry.release
+        return shelve(self._part, self._header, content, self._digest, durable)
 
     def _out_of_journal(self) -> Part:
         """Make the file of what is in the journal, and note its digest."""
@@ -252,23 +249,20 @@ class Receiving:
         self._digest = digest.hexdigest()
         return part
 
-    def _settle(self, shelved: Future[Shelved], kept: Future[Receipt]) -> None:
-        try:
-            verdict = shelved.result()
-            assert self._part is not None  # noqa: S101 - it has been given its place
-            kept.set_result(settle(self._part, verdict))
-        except PermanentError as error:
+    def _settle(self, shelved: Shelved) -> Receipt:
+        assert self._part is not None  # noqa: S101 - it has been given its place
+        return settle(self._part, shelved)
+
+    def _note_failure(self, kept: Future[Receipt]) -> None:
+        """Log what the index does not take; its sender was told that it is kept: it stays."""
+        error = kept.exception()
+        uid = self._request.sop_instance_uid
+        if isinstance(error, PermanentError):
             assert self._entry is not None  # noqa: S101 - only the journal raises it
-            log.error(  # noqa: TRY400 - the reason says it all
-                "instance.damaged",
-                sop_instance_uid=self._request.sop_instance_uid,
-                reason=str(error),
-            )
+            log.error("instance.damaged", sop_instance_uid=uid, reason=str(error))
             self._entry.release()
-            kept.set_exception(error)
-        except Exception as error:  # its sender was told that it is kept: it stays as it is
-            log.exception("instance.not_indexed", sop_instance_uid=self._request.sop_instance_uid)
-            kept.set_exception(error)
+        elif error is not None:
+            log.error("instance.not_indexed", sop_instance_uid=uid, exc_info=error)
 
 
 def _mismatch(keyword: str, requested: str, found: str) -> RejectedInstance:

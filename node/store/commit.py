@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, Queue
 from threading import Event, Lock, Thread
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -56,10 +56,26 @@ class Shelved:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
+T = TypeVar("T")
+
+
+def as_it_is(shelved: Shelved) -> Any:
+    """Settle nothing: who waits looks at it himself."""
+    return shelved
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     shelve: Callable[[], Shelving]
-    shelved: Future[Shelved] = field(default_factory=Future)
+    settle: Callable[[Shelved], Any]
+    shelved: Future[Any] = field(default_factory=Future)
+
+    def tell(self, shelved: Shelved) -> None:
+        """Say what the index has judged to who has handed it over."""
+        try:
+            self.shelved.set_result(self.settle(shelved))
+        except Exception as error:  # noqa: BLE001 - it is for who waits
+            self.shelved.set_exception(error)
 
 
 _Batch: TypeAlias = Sequence[tuple[_Waiting, Shelving]]
@@ -119,21 +135,25 @@ class Committer:
         """Whether all that was handed over has been judged."""
         return self._judged == self._submitted
 
-    def submit(self, shelve: Callable[[], Shelving]) -> Future[Shelved]:
+    def submit(
+        self, shelve: Callable[[], Shelving], settle: Callable[[Shelved], T] = as_it_is
+    ) -> Future[T]:
         """Hand a file over; waits while too many others do.
 
         Parameters
         ----------
         shelve
             Gives the file its place; called in the committer's thread.
+        settle
+            Called there when the index has judged it.
 
         Returns
         -------
-        Future of Shelved
-            Raises OSError, SQLAlchemyError or ValueError where the file has no place or is not
-            recorded.
+        Future
+            Of what `settle` returns. Raises OSError, SQLAlchemyError or ValueError where the file
+            has no place or is not recorded.
         """
-        waiting = _Waiting(shelve)
+        waiting = _Waiting(shelve, settle)
         # Put under the lock: behind the end of the queue nobody would answer.
         with self._lock:
             if self._closing.is_set():
@@ -269,7 +289,7 @@ class Committer:
                 away = self._record_one(waiting, one.arrival, away)
             return
         for (waiting, one), verdict in zip(batch, verdicts, strict=True):
-            waiting.shelved.set_result(Shelved(one.arrival.instance, verdict))
+            waiting.tell(Shelved(one.arrival.instance, verdict))
 
     def _record_one(
         self, waiting: _Waiting, arrival: Arrival, away: Exception | None
@@ -294,7 +314,7 @@ class Committer:
                 self._wait(error)
             else:
                 self._go_on()
-                waiting.shelved.set_result(Shelved(arrival.instance, verdict))
+                waiting.tell(Shelved(arrival.instance, verdict))
                 return None
         waiting.shelved.set_exception(away)
         return away
