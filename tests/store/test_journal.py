@@ -8,6 +8,7 @@ import socket
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from node.errors import PermanentError
 from node.store.files import Files
@@ -205,10 +206,28 @@ def test_a_journal_that_nobody_can_read_is_made_anew(disk, tmp_path):
 
     def damage(journal):
         with journal.open("r+b") as stream:
-            stream.write(b"\0" * 64)
+            stream.write(b"other bytes")
 
     files = disk.crashed(tmp_path / "after", damage)
-    assert restored(files) == []
+    with capture_logs() as events:
+        assert restored(files) == []
+    assert [event["event"] for event in events] == ["journal.unreadable"]
+    [aside] = (tmp_path / "after" / "journal").iterdir()
+    assert aside.suffix == ".unreadable"
+    journal = open_journal(files, 0, SIZE, durable=True)
+    assert journal is not None
+    journal.close()
+
+
+def test_a_journal_whose_making_was_broken_off_is_made_anew_without_a_word(disk, tmp_path):
+    def damage(journal):
+        with journal.open("r+b") as stream:
+            stream.write(bytes(BLOCK))
+
+    files = disk.crashed(tmp_path / "after", damage)
+    with capture_logs() as events:
+        assert restored(files) == []
+    assert events == []
     journal = open_journal(files, 0, SIZE, durable=True)
     assert journal is not None
     journal.close()

@@ -66,10 +66,12 @@ def _restore(files: Files, path: Path, slot: int, *, keep: bool) -> int:
         block = aligned(BLOCK)
         first = decode_first(bytes(block)) if disk.read(block, 0) == BLOCK else None
         if first is None:
-            # Nothing was acknowledged before this block was on the disk.
-            if disk.size:
+            # Nothing is acknowledged before this block is on the disk.
+            if any(block):
                 log.error("journal.unreadable", journal=path.name)
                 disk.put_aside()
+            else:
+                disk.remove()
             return 0
         made, floor = 0, first.floor
         if not first.in_order:
@@ -88,15 +90,21 @@ def _restore(files: Files, path: Path, slot: int, *, keep: bool) -> int:
 
 def _make_parts(files: Files, disk: JournalDisk, first: FirstBlock, slot: int) -> tuple[int, int]:
     """Make the parts; return how many, and the number that comes after all entries."""
-    found = [(offset, header) for offset, header, _ in _entries(disk, first.key)]
-    floor = max([first.floor, *(header.floor for _, header in found)])
-    wanted = {offset for offset, header in found if header.number >= floor}
-    for offset, header, data in _entries(disk, first.key):
-        if offset in wanted:
-            _make_part(files, slot, header, data)
+    floor, following, numbers = first.floor, first.floor, {}
+    for offset, header in _entries(disk, first.key):
+        floor, following = max(floor, header.floor), max(following, header.number + 1)
+        numbers[offset] = header.number
+    wanted = [offset for offset, number in numbers.items() if number >= floor]
+    block = aligned(BLOCK)
+    for offset in wanted:
+        disk.read(block, offset)
+        entry = _entry(disk, first.key, block, offset)
+        if entry is None:
+            raise OSError("the journal does not give back what was read a moment ago")
+        _make_part(files, slot, *entry)
     if wanted:
         sync_folder(files.data_dir / PARTS)
-    return len(wanted), max([floor, *(header.number + 1 for _, header in found)])
+    return len(wanted), following
 
 
 def _make_part(files: Files, slot: int, header: Header, data: memoryview) -> None:
@@ -111,8 +119,8 @@ def _make_part(files: Files, slot: int, header: Header, data: memoryview) -> Non
         raise
 
 
-def _entries(disk: JournalDisk, key: bytes) -> Iterator[tuple[int, Header, memoryview]]:
-    """Yield the intact entries: offset, header, and data, valid until the next.
+def _entries(disk: JournalDisk, key: bytes) -> Iterator[tuple[int, Header]]:
+    """Yield offset and header of the intact entries.
 
     Every block is looked at: what was there before has been written over in part.
     """
@@ -125,21 +133,23 @@ def _entries(disk: JournalDisk, key: bytes) -> Iterator[tuple[int, Header, memor
         at = 0
         while at + BLOCK <= read:
             block = window[at : at + BLOCK]
-            header = decode(block, key)
-            data = None if header is None else _intact(disk, block, header, offset + at)
-            if header is None or data is None:
+            entry = _entry(disk, key, block, offset + at)
+            if entry is None:
                 at += BLOCK
                 continue
-            yield offset + at, header, data
-            at += BLOCK + header.data_bytes
+            yield offset + at, entry[0]
+            at += BLOCK + entry[0].data_bytes
         offset += at
 
 
-def _intact(disk: JournalDisk, block: memoryview, header: Header, offset: int) -> memoryview | None:
-    """Read the data of an entry; None if it is not as it was written."""
-    if header.data_bytes > LARGEST_ENTRY:
+def _entry(
+    disk: JournalDisk, key: bytes, block: memoryview, offset: int
+) -> tuple[Header, memoryview] | None:
+    """Read the entry whose header is in a block, as at an offset; None if it is not intact."""
+    header = decode(block, key)
+    if header is None or header.data_bytes > LARGEST_ENTRY:
         return None
     data = aligned(header.data_bytes)
     if disk.read(data, offset + BLOCK) != header.data_bytes or not is_intact(block, data):
         return None
-    return data
+    return header, data
