@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -176,6 +178,28 @@ def test_an_entry_that_a_power_cut_has_broken_off_is_no_entry(disk, tmp_path, at
             stream.write(bytes([byte[0] ^ 0xFF]))
 
     assert restored(disk.crashed(tmp_path / "after", damage)) == with_prefix(2)
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(0, 100))
+@example(bytes(4), 64)
+@settings(deadline=None, max_examples=30)
+def test_a_header_with_any_other_bytes_in_it_is_no_entry_and_stops_no_start(noise, at):
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        disk = Disk(folder / "first")
+        disk.write(1, 2)
+
+        def damage(journal):
+            with journal.open("r+b") as stream:
+                stream.seek(BLOCK + at)
+                before = stream.read(len(noise))
+                stream.seek(BLOCK + at)
+                stream.write(noise)
+            wanted.extend([1, 2] if before == noise else [2])
+
+        wanted = []
+        assert restored(disk.crashed(folder / "after", damage)) == with_prefix(*wanted)
+        disk.journal.close()
 
 
 def test_what_a_disk_gives_back_wrongly_makes_no_file(disk):

@@ -132,7 +132,7 @@ def decode(block: memoryview, key: bytes) -> Header | None:
         _HEADER.unpack_from(block)
     )
     end = _HEADER.size + prefix_bytes + pieces * _PLACE.size
-    if end > BLOCK or data_bytes % BLOCK:
+    if end > BLOCK or not data_bytes or data_bytes % BLOCK:
         return None
     prefix = bytes(block[_HEADER.size : _HEADER.size + prefix_bytes])
     places = tuple(_PLACE.iter_unpack(block[_HEADER.size + prefix_bytes : end]))
