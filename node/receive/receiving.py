@@ -235,14 +235,19 @@ class Receiving:
         assert self._entry is not None  # noqa: S101 - for the type checker
         part = self._shelf.new_part()
         try:
-            pieces = list(self._entry.read())
-            part.append(pieces)
+            digest = new_digest(self._request.transfer_syntax_uid)
+            if self._shelf.names is None:
+                pieces = list(self._entry.read())
+                part.append(pieces)
+                for piece in pieces[1:]:
+                    digest.update(piece)
+            else:
+                whole = self._entry.in_one()
+                part.fill(whole.memory, whole.size_bytes)
+                digest.update(whole.data_set)
             # If the index never hears of it, the next start reads the time there.
             os.utime(part.descriptor, (self._received_at.timestamp(),) * 2)
             part.complete(sync=False)
-            digest = new_digest(self._request.transfer_syntax_uid)
-            for piece in pieces[1:]:
-                digest.update(piece)
         except BaseException:
             part.remove()
             raise

@@ -9,14 +9,16 @@ At every moment its name says what it is:
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 from node.store.writeback import begin_writeback
@@ -25,6 +27,8 @@ MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
 HALF = ".part"
 WHOLE = ".whole"
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
+_PAGE: Final = mmap.PAGESIZE
 WRITTEN_EARLY = 256 << 10
 """So many bytes, and the disk begins with them while the rest is on its way."""
 
@@ -111,6 +115,28 @@ class Part:
         if self._durable and self._size - self._begun >= WRITTEN_EARLY:
             begin_writeback(self._descriptor, self._begun)
             self._begun = self._size
+
+    def fill(self, memory: memoryview, size: int) -> None:
+        """Write all of the file at once, past the file system's cache where it can be.
+
+        Whoever reads it next does so much later; the cache would take a copy and give it to the
+        disk a page at a time.
+
+        Parameters
+        ----------
+        memory
+            Whole pages, at least as many as hold `size` bytes; what is behind those is cut off.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails.
+        """
+        if not _write_direct(self._descriptor, memory[: -(-size // _PAGE) * _PAGE]):
+            self.append([memory[:size]])
+            return
+        os.ftruncate(self._descriptor, size)
+        self._size = size
 
     def complete(self, *, sync: bool = True) -> None:
         """Give the file the name that says that it is whole.
@@ -219,6 +245,24 @@ def _process(_pid: int) -> str:
 def successor_of(part: Path) -> Path:
     """Return the name of a link that is about to be renamed over what is at a part's place."""
     return part.with_name(f"{part.name}.place")
+
+
+def _write_direct(descriptor: int, pages: memoryview) -> bool:
+    """Write pages to the beginning of a file with ``O_DIRECT``; False where that is not known."""
+    if not _DIRECT:
+        return False
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT)
+        written = os.pwrite(descriptor, pages, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+        return False
+    if written != len(pages):
+        raise OSError(errno.ENOSPC, f"{written} of {len(pages)} bytes were written")
+    return True
 
 
 def _after(slices: Sequence[bytes | memoryview], written: int) -> list[bytes | memoryview]:

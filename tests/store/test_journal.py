@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import socket
 from pathlib import Path
@@ -18,6 +19,7 @@ from node.store.journal import open_journal, restore
 from node.store.journal.block import BLOCK, Header, decode, encode_into, fits, is_intact
 from node.store.journal.disk import aligned
 from node.store.journal.ring import Ring
+from node.store.part import Part
 from tests.builders.disk import small_disks
 from tests.builders.network import wait_until
 from tests.builders.records import NOON
@@ -357,3 +359,34 @@ def test_a_ring_that_is_empty_gives_out_all_of_it():
     assert ring.take(1) is None
     ring.give_back(first)
     assert ring.take(10).number == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_001])
+def test_a_file_is_filled_from_what_is_read_in_one(disk, size):
+    chunk = whole(content(5, size)) if size else whole(b"x")
+    entry = disk.journal.write(PREFIX, chunk, NOON)
+    in_one = entry.in_one()
+    part = Part.new(disk.files, 0, durable=True)
+
+    part.fill(in_one.memory, in_one.size_bytes)
+    part.complete()
+
+    expected = content(5, size) if size else b"x"
+    assert in_one.data_set == expected
+    assert part.path.read_bytes() == PREFIX + expected
+    assert part.path.name.endswith(f"-{len(PREFIX + expected)}.whole")
+
+
+def test_a_file_system_without_direct_writes_is_written_to_as_any(disk, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    [entry] = disk.write(1)
+    in_one = entry.in_one()
+    part = Part.new(disk.files, 0, durable=True)
+    monkeypatch.setattr("os.pwrite", refuse)
+
+    part.fill(in_one.memory, in_one.size_bytes)
+    part.complete()
+
+    assert part.path.read_bytes() == PREFIX + content(1)

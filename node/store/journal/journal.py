@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -37,6 +37,27 @@ AT_ONCE: Final = 4 << 20
 PRESSED_AT: Final = 0.75
 
 
+class InOne(NamedTuple):
+    """A data set with its prefix, in one piece.
+
+    Parameters
+    ----------
+    memory
+        Whole pages, which it begins.
+    size_bytes, prefix_bytes
+        Of both together, and of the prefix.
+    """
+
+    memory: memoryview
+    size_bytes: int
+    prefix_bytes: int
+
+    @property
+    def data_set(self) -> memoryview:
+        """It alone."""
+        return self.memory[self.prefix_bytes : self.size_bytes]
+
+
 class Entry:
     """A data set in the journal, which keeps it until it is released."""
 
@@ -55,6 +76,10 @@ class Entry:
             If the disk fails.
         """
         return self._journal.read(self._region)
+
+    def in_one(self) -> InOne:
+        """Return the same in one piece, valid until the next entry is read; raises as `read`."""
+        return self._journal.in_one(self._region)
 
     def release(self) -> None:
         """Its file survives a power cut by itself; never raises."""
@@ -178,6 +203,16 @@ class Journal:
         yield memoryview(header.prefix)
         for at, size in header.places:
             yield data[at : at + size]
+
+    def in_one(self, region: Region) -> InOne:
+        """Return what was written to a region in one piece; see `Entry.in_one`."""
+        prefix, *pieces = self.read(region)
+        end = 0
+        for piece in (prefix, *pieces):
+            # Towards the front, where the header was: nothing is written over before it is read.
+            self._scratch[end : end + len(piece)] = piece
+            end += len(piece)
+        return InOne(self._scratch, end, len(prefix))
 
     def release(self, region: Region) -> None:
         """Take a region back; never raises."""
