@@ -32,7 +32,7 @@ CALLS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "replace": (os, ("replace",)),
     "unlink": (os, ("unlink",)),
     "writev": (os, ("writev",)),
-    "pwritev": (os, ("pwritev",)),
+    "pwrite": (os, ("pwrite", "pwritev")),
     "send": (socket.socket, ("send", "sendall", "sendmsg")),
     "commit": (DefaultDialect, ("do_commit",)),
 }

@@ -222,8 +222,9 @@ POINTS = {
     ("full", SMALL_JOURNAL): [
         ("pwritev", "before", 2, 1),
         ("pwritev", "after", 2, 2),
-        ("writev", "before", 1, 1),
-        ("writev", "after", 3, 3),
+        ("pwrite", "before", 1, 1),
+        ("pwrite", "after", 3, 3),
+        ("ftruncate", "after", 1, 1),
         ("rename", "before", 1, 1),
         ("rename", "after", 2, 2),
         ("fsync", "before", 1, 1),
@@ -253,7 +254,7 @@ written, renamed, linked, synced, committed and unlinked."""
 
 CUTS = [
     (SMALL_JOURNAL, "pwritev", "after", 3),
-    (SMALL_JOURNAL, "writev", "after", 1),
+    (SMALL_JOURNAL, "pwrite", "after", 1),
     (SMALL_JOURNAL, "link", "after", 2),
     (SMALL_JOURNAL, "fsync", "after", 2),
     (SMALL_JOURNAL, "unlink", "after", 1),
