@@ -111,7 +111,7 @@ class Keeper:
 
     def open(self) -> Intake:
         """Begin with a sender."""
-        return Intake(self._check, self._new_part, self._shelf())
+        return Intake(self._check, self._shelf())
 
     def close(self) -> None:
         """Commit what waits; nothing can be finished afterwards."""
@@ -165,11 +165,9 @@ class Intake:
     def __init__(
         self,
         check: Callable[[StoreRequest], None],
-        new_part: Callable[[], Part],
         shelf: Shelf,
     ) -> None:
         self._check = check
-        self._new_part = new_part
         self._shelf = shelf
         self._begun = 0
         self._needs_files = False
@@ -195,7 +193,7 @@ class Intake:
         """Make the file of the next data set; never raises."""
         if self._begun > 1 and self._needs_files and self._ready is None:
             with suppress(OSError):  # the next data set is told why
-                self._ready = self._new_part()
+                self._ready = self._shelf.new_part()
 
     def close(self) -> None:
         """Give up what was made ready; never raises."""
@@ -205,7 +203,7 @@ class Intake:
 
     def _take_part(self) -> Part:
         self._needs_files = True
-        part, self._ready = self._ready or self._new_part(), None
+        part, self._ready = self._ready or self._shelf.new_part(), None
         return part
 
 

@@ -248,7 +248,7 @@ class Receiving:
             # If the index never hears of it, the next start reads the time there.
             os.utime(part.descriptor, (self._received_at.timestamp(),) * 2)
             part.complete(sync=False)
-        except BaseException:
+        except BaseException:  # it is made again: half a file must not stay beside that
             part.remove()
             raise
         self._digest = digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,7 @@ def disks_in_files(folder: Path) -> Iterator[Callable[[Path | None], Disk]]:
     try:
         yield mount
     finally:
-        for place in mounted:
-            subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)
+        _unmount(mounted)
 
 
 def _must(*command: str) -> None:
@@ -66,28 +65,22 @@ def _must(*command: str) -> None:
 @contextmanager
 def small_disks(folder: Path) -> Iterator[Callable[[str], Path]]:
     """Give a function that mounts a tmpfs with the options it is given; unmount all at the end."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:
         place = folder / f"disk-{len(mounted)}"
         place.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if done.returncode != 0:
-            pytest.skip(f"mount: {done.stderr.strip()}")
+        _must("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place))
         mounted.append(place)
         return place
 
     try:
         yield mount
     finally:
-        for place in mounted:
-            # Lazy: a file that a failed test has left open must not keep it mounted.
-            subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)
+        _unmount(mounted)
+
+
+def _unmount(places: Sequence[Path]) -> None:
+    for place in places:
+        # Lazy: a file that a failed test has left open must not keep it mounted.
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)

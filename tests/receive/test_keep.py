@@ -312,17 +312,10 @@ def test_it_refuses_more_while_the_database_is_away_and_then_goes_on(place):
 
     kept = give(place.keeper, first)
 
-    def refused():
-        try:
-            place.keeper.open().begin(request_for(second)).discard()
-        except RejectedInstance as error:
-            return error.status == 0xA700
-        return False
-
-    wait_until(refused, within_s=30, what="0xA700")
+    wait_until(lambda: refusal(place, second) == 0xA700, within_s=30, what="0xA700")
     with place.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO studies")
-    wait_until(lambda: not refused(), within_s=30, what="taking more")
+    wait_until(lambda: refusal(place, second) == 0, within_s=30, what="taking more")
     assert kept.result(60) is Receipt.NEW
     assert len(place.kept(first)) == 1
     assert place.parts() == []
@@ -351,16 +344,9 @@ def test_a_nearly_full_disk_refuses_before_it_is_full_and_takes_again(small_disk
     filler = folder / "filler"
     filler.write_bytes(bytes(10 << 20))
 
-    def status():
-        try:
-            place.keeper.open().begin(request_for(ds)).discard()
-        except RejectedInstance as error:
-            return error.status
-        return 0
-
-    wait_until(lambda: status() == 0xA700, within_s=30, what="0xA700")
+    wait_until(lambda: refusal(place, ds) == 0xA700, within_s=30, what="0xA700")
     filler.unlink()
-    wait_until(lambda: status() == 0, within_s=30, what="taking more")
+    wait_until(lambda: refusal(place, ds) == 0, within_s=30, what="taking more")
 
 
 def test_a_full_disk_leaves_nothing_half_written(small_disk, open_place, ds):
@@ -388,13 +374,13 @@ def test_what_is_in_the_journal_when_the_disk_is_full_gets_its_file_when_there_i
     fill(folder / "filler")
 
     kept = give(place.keeper, ds)
-    wait_until(lambda: refuses(place, ds), within_s=30, what="0xA700")
+    wait_until(lambda: refusal(place, ds) == 0xA700, within_s=30, what="0xA700")
     assert not kept.done()
 
     (folder / "filler").unlink()
     assert kept.result(60) is Receipt.NEW
     assert place.stored()[0].read_bytes().endswith(data_set_of(ds))
-    wait_until(lambda: not refuses(place, ds), within_s=30, what="taking more")
+    wait_until(lambda: refusal(place, ds) == 0, within_s=30, what="taking more")
     assert place.parts() == []
 
 
@@ -438,13 +424,13 @@ def fill(file):
             pass
 
 
-def refuses(place, ds):
-    """Whether a data set is answered with 0xA700 before its first byte."""
+def refusal(place, ds):
+    """The status that a data set is refused with before its first byte; 0 where it is not."""
     try:
         place.keeper.open().begin(request_for(ds)).discard()
     except RejectedInstance as error:
-        return error.status == 0xA700
-    return False
+        return error.status
+    return 0
 
 
 def test_a_disk_without_inodes_takes_nothing_and_leaves_nothing(small_disk, open_place, ds):

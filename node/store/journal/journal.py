@@ -169,7 +169,7 @@ class Journal:
         encode_into(block, self._key, header, data)
         try:
             self._disk.write([block, data], region.offset)
-        except BaseException:
+        except BaseException:  # nobody will release what nobody was given
             self.release(region)
             raise
         self._headers.append(block)

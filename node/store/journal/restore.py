@@ -114,7 +114,7 @@ def _make_part(files: Files, slot: int, header: Header, data: memoryview) -> Non
         # The time is when it came: the next step reads it there.
         os.utime(part.descriptor, (header.received_at, header.received_at))
         part.complete()
-    except BaseException:
+    except BaseException:  # the next start makes it of the same entry: half of it must not stay
         part.remove()
         raise
 
