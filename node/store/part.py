@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
+from node.store.direct import go_past_cache, round_up
 from node.store.files import INSTANCES, PARTS, Files, instance_path, own_prefix
 from node.store.writeback import begin_writeback
 
@@ -27,8 +27,6 @@ MOST_SLICES = os.sysconf("SC_IOV_MAX")
 LOCK = "instances.lock"
 HALF = ".part"
 WHOLE = ".whole"
-_DIRECT: Final = getattr(os, "O_DIRECT", 0)
-_PAGE: Final = mmap.PAGESIZE
 WRITTEN_EARLY = 256 << 10
 """So many bytes, and the disk begins with them while the rest is on its way."""
 
@@ -125,14 +123,14 @@ class Part:
         Parameters
         ----------
         memory
-            Whole pages, at least as many as hold `size` bytes; what is behind those is cut off.
+            Whole blocks, at least as many as hold `size` bytes; what is behind those is cut off.
 
         Raises
         ------
         OSError
             If the disk is full or fails.
         """
-        if not _write_direct(self._descriptor, memory[: -(-size // _PAGE) * _PAGE]):
+        if not _write_direct(self._descriptor, memory[: round_up(size)]):
             self.append([memory[:size]])
             return
         os.ftruncate(self._descriptor, size)
@@ -247,21 +245,19 @@ def successor_of(part: Path) -> Path:
     return part.with_name(f"{part.name}.place")
 
 
-def _write_direct(descriptor: int, pages: memoryview) -> bool:
-    """Write pages to the beginning of a file with ``O_DIRECT``; False where that is not known."""
-    if not _DIRECT:
+def _write_direct(descriptor: int, blocks: memoryview) -> bool:
+    """Write to the beginning of a file past the cache; False where the file system cannot."""
+    if not go_past_cache(descriptor):
         return False
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT)
-        written = os.pwrite(descriptor, pages, 0)
+        written = os.pwrite(descriptor, blocks, 0)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+        go_past_cache(descriptor, past=False)
         return False
-    if written != len(pages):
-        raise OSError(errno.ENOSPC, f"{written} of {len(pages)} bytes were written")
+    if written != len(blocks):
+        raise OSError(errno.ENOSPC, f"{written} of {len(blocks)} bytes were written")
     return True
 
 

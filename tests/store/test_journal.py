@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from node.errors import PermanentError
+from node.store.direct import BLOCK, aligned
 from node.store.files import Files
 from node.store.journal import open_journal, restore
-from node.store.journal.block import BLOCK, Header, decode, encode_into, fits, is_intact
-from node.store.journal.disk import aligned
+from node.store.journal.block import Header, decode, encode_into, fits, is_intact
 from node.store.journal.ring import Ring
 from node.store.part import Part
 from tests.builders.disk import small_disks

@@ -13,9 +13,7 @@ from typing import Final
 
 from xxhash import xxh3_128
 
-BLOCK: Final = 4096
-"""Everything begins at a multiple of it: what a disk is written to past the file system's cache
-must (open(2), O_DIRECT)."""
+from node.store.direct import BLOCK
 
 _FIRST = struct.Struct("<8s16sQBQ16s")
 _FIRST_MAGIC: Final = b"WRJOURN1"

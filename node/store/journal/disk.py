@@ -6,31 +6,13 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
-from mmap import mmap
 from pathlib import Path
 from typing import Final, Self
 
+from node.store.direct import go_past_cache
 from node.store.files import sync_folder
-from node.store.journal.block import BLOCK
 
-_DIRECT: Final = getattr(os, "O_DIRECT", 0)
 _SYNC_THIS_WRITE: Final = getattr(os, "RWF_DSYNC", 0)
-
-
-def aligned(size: int) -> memoryview:
-    """Return zeroed memory that begins at a page, as reads and writes past the cache ask for.
-
-    Parameters
-    ----------
-    size
-        In bytes; rounded up to whole blocks.
-    """
-    return memoryview(mmap(-1, round_up(size)))
-
-
-def round_up(size: int) -> int:
-    """The next multiple of `BLOCK`."""
-    return -(-size // BLOCK) * BLOCK
 
 
 class JournalDisk:
@@ -56,14 +38,9 @@ class JournalDisk:
         OSError
             If it can be neither opened nor made.
         """
-        flags = os.O_RDWR | os.O_CREAT
-        try:
-            # Without durability the cache is what makes it fast.
-            descriptor = os.open(path, flags | (_DIRECT if durable else 0), 0o666)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            descriptor = os.open(path, flags, 0o666)  # a file system without it, like tmpfs
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if durable:  # else the cache is what makes it fast
+            go_past_cache(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,9 +13,9 @@ import structlog
 
 from node.errors import PermanentError
 from node.store.chunk import Chunk
+from node.store.direct import BLOCK, aligned, round_up
 from node.store.files import JOURNAL, Files, own_prefix
 from node.store.journal.block import (
-    BLOCK,
     FirstBlock,
     Header,
     decode,
@@ -24,7 +24,7 @@ from node.store.journal.block import (
     fits,
     is_intact,
 )
-from node.store.journal.disk import JournalDisk, aligned, round_up
+from node.store.journal.disk import JournalDisk
 from node.store.journal.ring import Region, Ring
 
 log = structlog.get_logger(__name__)

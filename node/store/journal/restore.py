@@ -10,9 +10,10 @@ from typing import Final
 
 import structlog
 
+from node.store.direct import BLOCK, aligned
 from node.store.files import JOURNAL, PARTS, Files, own_prefix, sync_folder
-from node.store.journal.block import BLOCK, FirstBlock, Header, decode, decode_first, is_intact
-from node.store.journal.disk import JournalDisk, aligned
+from node.store.journal.block import FirstBlock, Header, decode, decode_first, is_intact
+from node.store.journal.disk import JournalDisk
 from node.store.part import Part
 
 log = structlog.get_logger(__name__)
